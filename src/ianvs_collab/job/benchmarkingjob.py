@@ -18,7 +18,6 @@ from ianvs_collab.job.provenance import command_line, git_revision, machine, ver
 from ianvs_collab.job.runfile import ResumeError, Run, run_to_resume
 from ianvs_collab.job.sharedanswers import answers_shared, cache_folder, remove_answers
 from ianvs_collab.story import RankConfig, StoryManager
-from ianvs_collab.story.files import read_rank
 from ianvs_collab.story.report import write_report
 from ianvs_collab.testcase.controller import CaseFailure, TestCaseController
 from ianvs_collab.testcase.plugins import plugin_files
@@ -78,9 +77,10 @@ class BenchmarkingJob:
             RunFileError: If run.json cannot be written.
         """
         compat.install()
+        # an old leaderboard that cannot be read comes to light here, not after hours of work
         story = StoryManager(RankConfig.from_mapping(self.file.rank), os.path.join(self.workspace, "rank"))
-        read_rank(story.all_rank)  # an old leaderboard that cannot be read should not come to light after hours of work
-        run = self._begin()
+        run = self._begin(story.earlier_columns)
+        story.earlier_columns = run.earlier_columns
         urls = [case.output_dir for case in self.cases]
 
         def save(result: TestCaseResult) -> None:
@@ -97,7 +97,7 @@ class BenchmarkingJob:
                 raise JobFailedError(failures, len(self.cases))
         remove_answers(cache)
 
-    def _begin(self) -> Run:
+    def _begin(self, columns: list[str]) -> Run:
         """Returns the run that starts here, or the one that is resumed, and keeps it in the workspace."""
         files = self._files()
         digest = fingerprint((case.algorithm for case in self.cases), self.cases[0].testenv, files, self.options)
@@ -110,7 +110,8 @@ class BenchmarkingJob:
         else:
             _give_up_earlier(self.workspace)
             cases = [_case_entry(case) for case in self.cases]
-            run = Run(str(uuid.uuid1()), self.file.job.name, _now(), digest, cases, self._provenance(files))
+            provenance = self._provenance(files)
+            run = Run(str(uuid.uuid1()), self.file.job.name, _now(), digest, cases, provenance, columns)
         run.save(self.workspace)
         return run
 

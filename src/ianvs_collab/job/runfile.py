@@ -39,6 +39,7 @@ class Run:
         fingerprint: What decides the results, part by part.
         cases: Ids of the test cases in order, with algorithm and hyperparameters for people to read.
         provenance: Configuration files verbatim, digests, versions, machine, command line, options.
+        earlier_columns: Columns of the leaderboard before the run.
         resumed: Local times at which the run was resumed.
         ended: Local time of the end; empty while it runs, or if it was killed.
         failed: Ids of the test cases that failed.
@@ -50,6 +51,7 @@ class Run:
     fingerprint: dict[str, str]
     cases: list[dict[str, Any]]
     provenance: dict[str, Any]
+    earlier_columns: list[str]
     resumed: list[str] = field(default_factory=list)
     ended: str = ""
     failed: list[str] = field(default_factory=list)

@@ -8,7 +8,7 @@ from pathlib import Path
 from ianvs_collab.story.config import ALL, SAVE_MODES, WITH_ALL_RANK, RankConfig
 from ianvs_collab.story.files import read_rank, write_rank
 from ianvs_collab.story.pictures import draw_matrices
-from ianvs_collab.story.table import Columns, RankRow, Row, cells_of, drop_duplicates, merge_header, sort_rows
+from ianvs_collab.story.table import Columns, RankRow, Row, cells_of, drop_duplicates, sort_rows
 from ianvs_collab.story.visualization import show
 
 
@@ -18,12 +18,20 @@ class StoryManager:
     Args:
         config: The job's `rank` section.
         rank_dir: Their folder, `<workspace>/<job name>/rank`.
+
+    Attributes:
+        earlier_columns: Columns that all_rank.csv had before this run, in order. They keep their places, and the run's
+            own follow them however often it saves; a resumed run has to be told those that it found when it began.
+
+    Raises:
+        StoryError: There is an all_rank.csv that cannot be read.
     """
 
     def __init__(self, config: RankConfig, rank_dir: str | Path) -> None:
         self.config = config
         self.all_rank = Path(rank_dir) / "all_rank.csv"
         self.selected_rank = Path(rank_dir) / "selected_rank.csv"
+        self.earlier_columns, _ = read_rank(self.all_rank)
         self._rows: list[RankRow] = []
 
     def save(self, rows: Sequence[RankRow], run_urls: Collection[str] = ()) -> None:
@@ -43,12 +51,12 @@ class StoryManager:
         if self.config.save_mode not in SAVE_MODES:
             return
         columns = Columns.of(rows)
-        old_header, old_rows = read_rank(self.all_rank)
+        _, old_rows = read_rank(self.all_rank)
         own = {*run_urls, *(row.url for row in rows)}
         earlier = [row for row in old_rows if row["url"] not in own]
         everything = self._sorted([*earlier, *cells_of(rows)], columns)
         if self.config.save_mode in WITH_ALL_RANK:
-            write_rank(self.all_rank, merge_header(old_header, earlier, columns.header()), everything)
+            write_rank(self.all_rank, list(dict.fromkeys([*self.earlier_columns, *columns.header()])), everything)
         self._write_selected(everything, columns)
 
     def show(self) -> None:

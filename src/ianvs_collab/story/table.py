@@ -109,25 +109,6 @@ def _first_seen(mappings: Iterable[Mapping[str, Any]]) -> tuple[str, ...]:
     return tuple(dict.fromkeys(name for mapping in mappings for name in mapping))
 
 
-def merge_header(old: Sequence[str], old_rows: Sequence[Row], new: Sequence[str]) -> list[str]:
-    """Returns the header of old and new rows together: the old columns in their order, then the new ones.
-
-    A run saves its rows again and again, and what it appended the last time must not fix the order for now. So of the
-    old columns after `url`, which are such additions, those that only this run fills count as new.
-
-    Args:
-        old: Header of the old file, without `rank`.
-        old_rows: Its rows that are not this run's.
-        new: Header of this run's rows.
-    """
-    if not old_rows:
-        return list(new)
-    split = old.index("url") + 1
-    appended = [name for name in old[split:] if name not in new or any(row.get(name) for row in old_rows)]
-    kept = [*old[:split], *appended]
-    return [*kept, *(name for name in new if name not in kept)]
-
-
 def sort_rows(rows: Sequence[Row], keys: Sequence[tuple[str, str]], texts: Collection[str] = ()) -> list[Row]:
     """Returns the rows sorted by metrics; equal rows keep their order, empty cells come last either way.
 

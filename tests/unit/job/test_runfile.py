@@ -21,6 +21,7 @@ RUN = Run(
     fingerprint={"file a": "1", "--seed": "None"},
     cases=[{"id": "c1", "algorithm": "x", "hyperparameters": {}}],
     provenance={"configuration": {"job.yaml": "long"}, "seed": None},
+    earlier_columns=["algorithm", "url"],
 )
 
 
