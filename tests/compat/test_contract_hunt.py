@@ -555,6 +555,9 @@ CELLS = {
     "float('nan')": "",
     "3": "3",
     "True": "True",
+    "2**63": "9223372036854775808",
+    "10**30": "1" + "0" * 30,
+    "10**400": "1" + "0" * 400,
     "{'a': 1}": "{'a': 1}",
     "'text'": "text",
 }
@@ -579,6 +582,7 @@ def test_metric_cells(job: Job, value: str, cell: str) -> None:
         ("[1, True]", ["1", "1"]),
         ("[1, 'x']", ["1", "x"]),
         ("[1, 2]", ["1", "2"]),
+        ("[1, 10**400]", ["1", "1" + "0" * 400]),
     ],
 )
 def test_a_column_of_whole_numbers_and_fractions(job: Job, values: str, cells: list[str]) -> None:

@@ -9,16 +9,18 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import ianvs_collab
+from ianvs_collab.configuration.problems import ConfigurationError
 from ianvs_collab.job.benchmarkingjob import JobFailedError
+from ianvs_collab.job.lock import WorkspaceError
 from ianvs_collab.job.runfile import ResumeError, RunFileError
 from ianvs_collab.records import RecordError
 from ianvs_collab.story import StoryError
-from ianvs_collab.testenv.problems import ConfigurationError
 
 # Errors whose message tells all there is to know.
-PLAIN = (ConfigurationError, ResumeError, RunFileError, RecordError, StoryError, OSError)
+PLAIN = (ConfigurationError, WorkspaceError, ResumeError, RunFileError, RecordError, StoryError, OSError)
 PACKAGE = Path(ianvs_collab.__file__).parent
-ENGINE = tuple(str(PACKAGE / part) for part in ("cli", "compat", "job", "story", "testcase", "testenv"))
+LAYERS = ("cli", "compat", "configuration", "job", "story", "testcase", "testenv")
+ENGINE = tuple(str(PACKAGE / layer) for layer in LAYERS)
 ADVICE = "The others are kept. If no file of the job has to be changed, go on with --resume; else run the job again."
 FRAME = re.compile(r'  File "(?P<file>.+)", line \d+')
 HEADING = "Traceback (most recent call last):"

@@ -7,14 +7,14 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
+from ianvs_collab.configuration.checking import check, check_keys, section
+from ianvs_collab.configuration.problems import Place, did_you_mean, read_file
+from ianvs_collab.configuration.yamlfile import Document
 from ianvs_collab.job import schema
 from ianvs_collab.job.hyperparameters import expand
 from ianvs_collab.job.paradigms import MODE, check_mining_mode, check_paradigm
 from ianvs_collab.testcase.plugins import GROUPS
 from ianvs_collab.testcase.spec import AlgorithmSpec, ModuleSpec
-from ianvs_collab.testenv.checking import check, check_keys, section
-from ianvs_collab.testenv.problems import Place, did_you_mean, read_file
-from ianvs_collab.testenv.yamlfile import Document
 
 
 @dataclass(frozen=True)

@@ -14,6 +14,7 @@ from ianvs_collab.compat.logs import make_logger
 from ianvs_collab.job.fingerprint import data_digests, file_digest, fingerprint
 from ianvs_collab.job.jobfile import JobFile
 from ianvs_collab.job.leaderboard import hyperparameters, rank_row, summaries
+from ianvs_collab.job.lock import locked
 from ianvs_collab.job.provenance import command_line, git_revision, machine, versions
 from ianvs_collab.job.runfile import ResumeError, Run, run_to_resume
 from ianvs_collab.job.sharedanswers import answers_shared, cache_folder, remove_answers
@@ -70,6 +71,7 @@ class BenchmarkingJob:
         """Runs all test cases, saving the leaderboard after each of them; then shows it and writes the report.
 
         Raises:
+            WorkspaceError: If another run is going on in the workspace, or it cannot be written.
             ResumeError: If a run is to be resumed that does not exist or was begun with other things.
             JobFailedError: If test cases failed.
             StoryError: If leaderboard or report cannot be made.
@@ -77,6 +79,10 @@ class BenchmarkingJob:
             RunFileError: If run.json cannot be written.
         """
         compat.install()
+        with locked(self.workspace):
+            self._run()
+
+    def _run(self) -> None:
         # an old leaderboard that cannot be read comes to light here, not after hours of work
         story = StoryManager(RankConfig.from_mapping(self.file.rank), os.path.join(self.workspace, "rank"))
         run = self._begin(story.earlier_columns)

@@ -9,7 +9,8 @@ from dataclasses import asdict
 from pathlib import Path
 
 import ianvs_collab
-from ianvs_collab.testcase.spec import AlgorithmSpec, DatasetSpec, RunOptions, TestEnvSpec
+from ianvs_collab.testcase.spec import AlgorithmSpec, RunOptions, TestEnvSpec
+from ianvs_collab.testenv.schema import DatasetSpec
 
 
 def file_digest(path: str | Path) -> str:

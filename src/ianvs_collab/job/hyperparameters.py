@@ -12,9 +12,9 @@ import re
 from collections.abc import Iterable, Sequence
 from typing import Any
 
-from ianvs_collab.testenv.checking import describe
-from ianvs_collab.testenv.problems import Place, read_file
-from ianvs_collab.testenv.yamlfile import Document
+from ianvs_collab.configuration.checking import describe
+from ianvs_collab.configuration.problems import Place, read_file
+from ianvs_collab.configuration.yamlfile import Document
 
 BASE = "other_hyperparameters"
 

@@ -7,16 +7,16 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from ianvs_collab.configuration.checking import check, check_keys, section
+from ianvs_collab.configuration.problems import ConfigurationError, Place, Problem, Problems, read_file
+from ianvs_collab.configuration.yamlfile import Document, YamlError, read_yaml
 from ianvs_collab.job import schema
 from ianvs_collab.job.algorithmfile import AlgorithmFile
 from ianvs_collab.job.paradigms import MODE, check_mining_mode, check_options, use_of_data
 from ianvs_collab.job.plugincheck import check_plugins
 from ianvs_collab.job.rankcheck import check_columns, check_rank
-from ianvs_collab.testcase.spec import AlgorithmSpec, DatasetSpec, MetricSpec, TestEnvSpec
-from ianvs_collab.testenv.checking import check, check_keys, section
-from ianvs_collab.testenv.problems import ConfigurationError, Place, Problem, Problems, read_file
+from ianvs_collab.testcase.spec import AlgorithmSpec, MetricSpec, TestEnvSpec
 from ianvs_collab.testenv.testenvmanager import TestEnvManager
-from ianvs_collab.testenv.yamlfile import Document, YamlError, read_yaml
 
 JOB = "benchmarkingjob"
 
@@ -80,9 +80,9 @@ class JobFile:
 
     def testenv_spec(self) -> TestEnvSpec:
         """Returns the test environment as its runner takes it."""
-        dataset = {name: value or None for name, value in self.testenv.testenv.dataset}
-        metrics = tuple(MetricSpec(metric.name, metric.url or None) for metric in self.testenv.testenv.metrics)
-        return TestEnvSpec(DatasetSpec(**dataset), metrics, self.testenv.options)
+        testenv = self.testenv.testenv
+        metrics = tuple(MetricSpec(metric.name, metric.url or None) for metric in testenv.metrics)
+        return TestEnvSpec(testenv.dataset, metrics, self.testenv.options)
 
     def algorithm_specs(self) -> Iterator[AlgorithmSpec]:
         """Yields every algorithm with every combination of hyperparameters, in Ianvs's order."""

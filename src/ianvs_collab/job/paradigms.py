@@ -6,10 +6,10 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from ianvs_collab.configuration.checking import describe
+from ianvs_collab.configuration.problems import Place, did_you_mean
 from ianvs_collab.job import schema
-from ianvs_collab.testenv.checking import describe
 from ianvs_collab.testenv.dataset import Use
-from ianvs_collab.testenv.problems import Place, did_you_mean
 
 
 @dataclass(frozen=True)

@@ -11,11 +11,11 @@ from functools import partial
 from typing import Any
 
 from ianvs_collab import compat
+from ianvs_collab.configuration.problems import Place, did_you_mean
 from ianvs_collab.job.algorithmfile import AlgorithmFile
 from ianvs_collab.job.schema import Module
 from ianvs_collab.testcase.metrics import SYSTEM_METRICS
 from ianvs_collab.testcase.plugins import GROUPS, PluginError, load_class, load_package, load_plugin
-from ianvs_collab.testenv.problems import Place, did_you_mean
 from ianvs_collab.testenv.testenvmanager import TestEnvManager
 
 

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 
+from ianvs_collab.configuration.checking import check_keys
+from ianvs_collab.configuration.problems import Place, did_you_mean
 from ianvs_collab.job import schema
 from ianvs_collab.job.algorithmfile import AlgorithmFile
 from ianvs_collab.story import FIXED_COLUMNS
 from ianvs_collab.story.visualization import METHODS
-from ianvs_collab.testenv.checking import check_keys
-from ianvs_collab.testenv.problems import Place, did_you_mean
 from ianvs_collab.testenv.testenvmanager import TestEnvManager
 
 ORDERS = ("ascend", "descend")

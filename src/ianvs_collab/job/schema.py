@@ -6,7 +6,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import Field
 
-from ianvs_collab.testenv.checking import Section
+from ianvs_collab.configuration.checking import Section
 from ianvs_collab.testenv.schema import Text
 
 

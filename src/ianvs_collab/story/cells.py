@@ -12,7 +12,7 @@ from typing import Any
 
 _TRUTH = {"True": 1.0, "False": 0.0}
 NUMBER, TEXT = 0, 1
-_WHOLE_LIMIT = 2**63
+_SIGNED, _UNSIGNED = (-(2**63), 2**63), (0, 2**64)  # whole numbers of 64 bits: from, and up to but not including
 
 
 def metric_cell(value: Any) -> str:
@@ -25,24 +25,31 @@ def metric_column(values: Sequence[Any]) -> list[str]:
 
     Ianvs keeps them in a column of a table, and a column of numbers has one type, which the first value decides: whole
     numbers become fractions when a fraction or a missing value joins them, and fractions stay fractions. So `1, 2.5` is
-    written `1.0, 2.5`. A column that begins with None or a truth value, or holds
-    anything but numbers, has no type.
+    written `1.0, 2.5`. A column that begins with None or a truth value, or holds anything but
+    numbers or a whole number that 64 bits cannot hold, has no type.
 
     Args:
         values: What the metric returned, in the order of the test cases; None where a test case lacks it.
     """
     first, given = values[0] if values else None, [value for value in values if not is_missing(value)]
-    if first is None or isinstance(first, bool) or not all(isinstance(value, Real) for value in given):
+    if first is None or isinstance(first, bool) or not all(map(_is_typed, given)):
         return [metric_cell(value) for value in values]
-    if isinstance(first, Integral) and len(given) == len(values) and all(map(_is_whole, given)):
-        return [str(int(value)) for value in given]
+    if isinstance(first, Integral) and len(given) == len(values):
+        bounds = _SIGNED if first < _SIGNED[1] else _UNSIGNED
+        if all(_is_whole(value, *bounds) for value in given):
+            return [str(int(value)) for value in given]
     kind = float if isinstance(first, Integral) else type(first)
     return ["" if is_missing(value) else str(kind(value)) for value in values]
 
 
-def _is_whole(value: Any) -> bool:
-    """Whether a number fits a column of whole numbers, which have 64 bits."""
-    return float(value).is_integer() and abs(value) < _WHOLE_LIMIT
+def _is_typed(value: Any) -> bool:
+    """Whether a value fits a column of numbers."""
+    return isinstance(value, Real) and (not isinstance(value, Integral) or _SIGNED[0] <= int(value) < _UNSIGNED[1])
+
+
+def _is_whole(value: Any, low: int, high: int) -> bool:
+    """Whether a number fits a column of whole numbers between these bounds."""
+    return float(value).is_integer() and low <= value < high
 
 
 def is_missing(value: Any) -> bool:

@@ -11,9 +11,10 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import PurePath
 
+from ianvs_collab.statistics import wilson
 from ianvs_collab.story.cells import metric_cell, number
 from ianvs_collab.story.evidence import Evidence
-from ianvs_collab.story.stats import Interval, holm, mcnemar, paired_bootstrap, wilson
+from ianvs_collab.story.stats import Interval, holm, mcnemar, paired_bootstrap
 from ianvs_collab.story.table import RankRow, sort_rows
 
 SIGNIFICANCE = 0.05
@@ -196,7 +197,8 @@ def interval(case: Evidence, key: Key) -> Interval | None:
     if key.is_accuracy:
         if not case.correct:
             return None
-        return _scaled(wilson(sum(case.correct.values()), len(case.correct)), unit(case, key))
+        right, total = sum(case.correct.values()), len(case.correct)
+        return _scaled(Interval(right / total, *wilson(right, total)), unit(case, key))
     values = list(case.deciding.values.values())
     if not values:
         return None

@@ -5,9 +5,7 @@ Plain functions of counts and numbers; nothing here knows what a record is.
 
 from __future__ import annotations
 
-import math
 from collections.abc import Sequence
-from statistics import NormalDist
 from typing import NamedTuple
 
 import numpy as np
@@ -28,32 +26,6 @@ class Bootstrap(NamedTuple):
 
     interval: Interval
     p_value: float
-
-
-def wilson(successes: int, trials: int, confidence: float = 0.95) -> Interval:
-    """Returns Wilson's score interval of a proportion.
-
-    Wilson, E. B. (1927), "Probable inference, the law of succession, and statistical inference", JASA 22(158): with
-    z the normal quantile, (p + z²/2n ± z·sqrt(p(1-p)/n + z²/4n²)) / (1 + z²/n).
-
-    Args:
-        successes: Number of successes, 0 to `trials`.
-        trials: Number of trials, at least 1.
-        confidence: Coverage, e.g. 0.95.
-
-    Raises:
-        ValueError: There are no trials, or more successes than trials.
-    """
-    if not 0 <= successes <= trials or trials == 0:
-        raise ValueError(f"a proportion needs 0 <= successes <= trials and trials > 0, not {successes} of {trials}")
-    z = NormalDist().inv_cdf((1 + confidence) / 2)
-    share = successes / trials
-    centre = share + z * z / (2 * trials)
-    half = z * math.sqrt(share * (1 - share) / trials + z * z / (4 * trials * trials))
-    scale = 1 + z * z / trials
-    low = 0.0 if successes == 0 else (centre - half) / scale  # exactly 0 and 1 at the ends, without rounding
-    high = 1.0 if successes == trials else (centre + half) / scale
-    return Interval(share, low, high)
 
 
 def mcnemar(only_first: int, only_second: int) -> float:

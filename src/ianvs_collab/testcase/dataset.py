@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from ianvs_collab import compat
-from ianvs_collab.testcase.spec import DatasetSpec
+from ianvs_collab.testenv.schema import DatasetSpec
 
 METADATA = "metadata.json"
 

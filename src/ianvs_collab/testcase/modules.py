@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from copy import deepcopy
 from typing import Any
 
+from ianvs_collab.compat.logs import make_logger
 from ianvs_collab.testcase.environment import restore_environment
 from ianvs_collab.testcase.plugins import GROUPS, load_class, load_package
 from ianvs_collab.testcase.spec import AlgorithmSpec, ModuleSpec
+
+LOGGER = make_logger("ianvs")
 
 
 def make_modules(algorithm: AlgorithmSpec) -> dict[str, Any]:
@@ -28,12 +31,47 @@ def make_modules(algorithm: AlgorithmSpec) -> dict[str, Any]:
 
     Raises:
         PluginError: If a package cannot be imported.
-        RuntimeError: If a module cannot be made; the message names it.
+        RuntimeError: If a module cannot be made; the message names it. Those made before it are cleaned up.
     """
     for package in algorithm.settings.get("third_party_packages") or ():
         load_package(package["url"])
     used: set[str] = set()
-    return {spec.type: _make(spec, used) for spec in algorithm.modules}
+    modules: dict[str, Any] = {}
+    try:
+        for spec in algorithm.modules:
+            modules[spec.type] = _make(spec, used)
+    except BaseException:
+        warn_of(clean_up(modules.values()))
+        raise
+    return modules
+
+
+def clean_up(modules: Iterable[Any]) -> list[Exception]:
+    """Calls `cleanup()` of every module that has one, in order; returns what went wrong.
+
+    Args:
+        modules: Instances of modules, or whatever else stands in their place.
+    """
+    problems: list[Exception] = []
+    for module in modules:
+        if hasattr(module, "cleanup"):
+            try:
+                module.cleanup()
+            except Exception as error:
+                problem = RuntimeError(f"cleanup() of {type(module).__name__} failed: {type(error).__name__}: {error}")
+                problem.__cause__ = error
+                problems.append(problem)
+    return problems
+
+
+def warn_of(problems: Iterable[Exception]) -> None:
+    """Logs what went wrong in tidying up after something that matters more.
+
+    Args:
+        problems: What `clean_up` returned.
+    """
+    for problem in problems:
+        LOGGER.warning("%s", problem)
 
 
 def _make(spec: ModuleSpec, used: set[str]) -> Any:

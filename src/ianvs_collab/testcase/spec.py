@@ -10,6 +10,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
+from ianvs_collab.testenv.schema import DatasetSpec
+
 
 @dataclass(frozen=True)
 class ModuleSpec:
@@ -52,29 +54,6 @@ class MetricSpec:
 
     name: str
     url: str | None = None
-
-
-@dataclass(frozen=True)
-class DatasetSpec:
-    """Paths of the data, as the user wrote them; one of each trio is used: index, else data, else data_info."""
-
-    train_index: str | None = None
-    train_data: str | None = None
-    train_data_info: str | None = None
-    test_index: str | None = None
-    test_data: str | None = None
-    test_data_info: str | None = None
-    label: str | None = None
-
-    @property
-    def train(self) -> str | None:
-        """The training file in effect."""
-        return self.train_index or self.train_data or self.train_data_info
-
-    @property
-    def test(self) -> str | None:
-        """The test file in effect."""
-        return self.test_index or self.test_data or self.test_data_info
 
 
 @dataclass(frozen=True)

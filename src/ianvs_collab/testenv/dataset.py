@@ -8,8 +8,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from ianvs_collab import compat
-from ianvs_collab.testenv.problems import Place
-from ianvs_collab.testenv.schema import Dataset
+from ianvs_collab.configuration.problems import Place
+from ianvs_collab.testenv.schema import DatasetSpec
 
 FORMATS = ("csv", "txt", "json", "jsonl")
 METADATA = "metadata.json"
@@ -29,7 +29,7 @@ class Use:
     question_keys: bool = True
 
 
-def check_dataset(dataset: Dataset, use: Use, place: Place) -> None:
+def check_dataset(dataset: DatasetSpec, use: Use, place: Place) -> None:
     """Notes what is wrong with the data that a testenv file names.
 
     Args:

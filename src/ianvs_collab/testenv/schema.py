@@ -6,7 +6,7 @@ from typing import Annotated, Any
 
 from pydantic import Field
 
-from ianvs_collab.testenv.checking import Section
+from ianvs_collab.configuration.checking import Section
 
 Text = Annotated[str, Field(min_length=1)]
 
@@ -27,8 +27,8 @@ class Metric(Section):
     url: str | None = None
 
 
-class Dataset(Section):
-    """Paths of training and test data; of each trio the first that is given is used."""
+class DatasetSpec(Section):
+    """Paths of training and test data, as the user wrote them; of each trio the first that is given is used."""
 
     train_index: str | None = None
     train_data: str | None = None
@@ -38,13 +38,23 @@ class Dataset(Section):
     test_data_info: str | None = None
     label: str | None = None
 
+    @property
+    def train(self) -> str | None:
+        """The training file in effect."""
+        return self.train_index or self.train_data or self.train_data_info
+
+    @property
+    def test(self) -> str | None:
+        """The test file in effect."""
+        return self.test_index or self.test_data or self.test_data_info
+
 
 class TestEnv(Section):
     """The section `testenv:`; defaults are Ianvs's."""
 
     __test__ = False  # not a test, whatever pytest thinks of the name
 
-    dataset: Dataset
+    dataset: DatasetSpec
     metrics: Annotated[list[Metric], Field(min_length=1)]
     model_eval: Any = Field(default_factory=_model_eval)
     incremental_rounds: Annotated[int, Field(ge=2)] = 2

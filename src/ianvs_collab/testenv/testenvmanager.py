@@ -6,10 +6,10 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from ianvs_collab.configuration.checking import check, check_keys, section
+from ianvs_collab.configuration.problems import Place, nearest
 from ianvs_collab.testenv import schema
-from ianvs_collab.testenv.checking import check, check_keys, section
 from ianvs_collab.testenv.dataset import Use, check_dataset
-from ianvs_collab.testenv.problems import Place, nearest
 
 
 @dataclass(frozen=True)
@@ -61,7 +61,7 @@ def _check_keys(body: Mapping[str, Any], place: Place) -> None:
             place.at(key).error("cannot stand here; it belongs into the job file")
         elif key not in known and nearest(key, known):  # a key like no other may be an option of the user's own
             place.at(key).unknown_key(known, "it is only handed on to the paradigm")
-    check_keys([*schema.Dataset.model_fields, *schema.OLD_KEYS], body.get("dataset"), place.at("dataset"))
+    check_keys([*schema.DatasetSpec.model_fields, *schema.OLD_KEYS], body.get("dataset"), place.at("dataset"))
     metrics = body.get("metrics")
     for index, metric in enumerate(metrics if isinstance(metrics, list) else ()):
         check_keys(schema.Metric.model_fields, metric, place.at("metrics", index))

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections import defaultdict
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -12,6 +11,7 @@ import torch
 from transformers import AutoTokenizer, LlamaForCausalLM, PreTrainedTokenizerBase
 
 from ianvs_collab.grading import extract
+from ianvs_collab.statistics import wilson
 from ianvs_collab.zoo.model import EXIT_CONFIG, ExitHeads, cut_at
 from ianvs_collab.zoo.question import Question
 
@@ -34,10 +34,7 @@ class Score:
     @property
     def interval(self) -> tuple[float, float]:
         """The 95 % interval of Wilson (1927), which stays inside 0 to 1 for small samples."""
-        z, n, p = 1.959964, self.total, self.accuracy
-        centre, spread = p + z * z / (2 * n), z * math.sqrt(p * (1 - p) / n + z * z / (4 * n * n))
-        low, high = (centre - spread) / (1 + z * z / n), (centre + spread) / (1 + z * z / n)
-        return max(0.0, low), min(1.0, high)  # rounding may step outside
+        return wilson(self.right, self.total)
 
 
 def load_model(folder: Path) -> tuple[LlamaForCausalLM, PreTrainedTokenizerBase]:

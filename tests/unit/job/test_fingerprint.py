@@ -9,7 +9,8 @@ from pathlib import Path
 import pytest
 
 from ianvs_collab.job.fingerprint import data_digests, differences, file_digest, fingerprint
-from ianvs_collab.testcase.spec import AlgorithmSpec, DatasetSpec, MetricSpec, ModuleSpec, RunOptions, TestEnvSpec
+from ianvs_collab.testcase.spec import AlgorithmSpec, MetricSpec, ModuleSpec, RunOptions, TestEnvSpec
+from ianvs_collab.testenv.schema import DatasetSpec
 
 ALGORITHM = AlgorithmSpec("a", "jointinference", (ModuleSpec("edgemodel", "E", "e.py", {"x": 1}),), {"mode": ""})
 TESTENV = TestEnvSpec(DatasetSpec(test_data="t.jsonl"), (MetricSpec("m", "m.py"),), {"round": 1})

@@ -10,9 +10,9 @@ import yaml
 from hypothesis import given
 from hypothesis import strategies as st
 
+from ianvs_collab.configuration.problems import Place, Problems
+from ianvs_collab.configuration.yamlfile import Document, parse_yaml
 from ianvs_collab.job.hyperparameters import expand
-from ianvs_collab.testenv.problems import Place, Problems
-from ianvs_collab.testenv.yamlfile import Document, parse_yaml
 
 names = st.sampled_from(["lr", "model", "k", "seed"])
 values = st.lists(st.integers() | st.text(max_size=3) | st.none() | st.booleans(), min_size=1, max_size=3)

@@ -7,8 +7,8 @@ from typing import Any
 
 import pytest
 
+from ianvs_collab.configuration.problems import ConfigurationError
 from ianvs_collab.job.jobfile import JobFile
-from ianvs_collab.testenv.problems import ConfigurationError
 
 
 def problems(strict: bool = False) -> list[str]:

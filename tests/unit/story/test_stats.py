@@ -12,33 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from scipy import stats as scipy_stats
 
-from ianvs_collab.story.stats import holm, mcnemar, paired_bootstrap, wilson
-
-
-@st.composite
-def proportions(draw: st.DrawFn) -> tuple[int, int]:
-    trials = draw(st.integers(1, 5000))
-    return draw(st.integers(0, trials)), trials
-
-
-@given(proportions(), st.sampled_from([0.9, 0.95, 0.99]))
-def test_wilson_equals_scipy(counts: tuple[int, int], confidence: float) -> None:
-    ours = wilson(*counts, confidence)
-    theirs = scipy_stats.binomtest(*counts).proportion_ci(confidence, method="wilson")
-    assert (ours.low, ours.high) == pytest.approx((theirs.low, theirs.high), abs=1e-12)
-    assert ours.low <= ours.estimate <= ours.high
-    assert ours.estimate == counts[0] / counts[1]
-
-
-def test_wilson_reaches_the_ends_exactly() -> None:
-    assert wilson(0, 10).low == 0.0
-    assert wilson(10, 10).high == 1.0
-
-
-@pytest.mark.parametrize(("successes", "trials"), [(0, 0), (3, 2), (-1, 5)])
-def test_impossible_proportions_are_refused(successes: int, trials: int) -> None:
-    with pytest.raises(ValueError, match="a proportion needs"):
-        wilson(successes, trials)
+from ianvs_collab.story.stats import holm, mcnemar, paired_bootstrap
 
 
 @given(st.integers(0, 300), st.integers(0, 300))

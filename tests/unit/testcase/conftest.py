@@ -16,7 +16,6 @@ from ianvs_collab.records import Record, latest_records
 from ianvs_collab.testcase.environment import restore_environment
 from ianvs_collab.testcase.spec import (
     AlgorithmSpec,
-    DatasetSpec,
     MetricSpec,
     ModuleSpec,
     RunOptions,
@@ -24,6 +23,7 @@ from ianvs_collab.testcase.spec import (
     TestEnvSpec,
 )
 from ianvs_collab.testcase.testcase import CaseOutcome, run_case
+from ianvs_collab.testenv.schema import DatasetSpec
 
 PRELUDE = """
 import json, os
@@ -69,6 +69,23 @@ class Miner:
     def cleanup(self):
         trace("miner.cleanup")
 """
+
+# What a plug-in file is given of modules that it does not register: they answer nothing and find nothing hard.
+IDLE = {
+    "Cloud": """
+@ClassFactory.register(ClassType.GENERAL, alias="Cloud")
+class Cloud:
+    pass
+""",
+    "Miner": """
+@ClassFactory.register(ClassType.HEM, alias="Miner")
+class Miner:
+    def __init__(self, **kwargs):
+        pass
+    def __call__(self, data):
+        return False
+""",
+}
 
 METRICS = """
 @ClassFactory.register(ClassType.GENERAL, alias="Answers")
@@ -116,9 +133,13 @@ class Bench:
         dataset: DatasetSpec | None = None,
         name: str = "algorithm",
     ) -> TestCaseSpec:
-        """Makes a test case, by default one of joint inference with an edge model, a cloud model and a miner."""
+        """Makes a test case, by default one of joint inference with an edge model, a cloud model and a miner.
+
+        A cloud model or a miner that `models` does not register is one that does nothing.
+        """
         if modules is None:
-            url = self.plugin(f"models_{uuid.uuid4().hex}", models)
+            idle = "".join(source for name, source in IDLE.items() if f'alias="{name}"' not in models)
+            url = self.plugin(f"models_{uuid.uuid4().hex}", models + idle)
             modules = (
                 ModuleSpec("edgemodel", "Edge", url, {"size": 1}),
                 ModuleSpec("cloudmodel", "Cloud", url),

@@ -28,17 +28,6 @@ class Edge:
         if self.fail == "die" and data == "q1":
             os._exit(9)
         return {"completion": f"edge {data} {self.fail}"}
-
-@ClassFactory.register(ClassType.GENERAL, alias="Cloud")
-class Cloud:
-    pass
-
-@ClassFactory.register(ClassType.HEM, alias="Miner")
-class Miner:
-    def __init__(self, **kwargs):
-        pass
-    def __call__(self, data):
-        return False
 """
 
 

@@ -5,7 +5,7 @@ import json
 import pytest
 
 from ianvs_collab.testcase.dataset import Dataset, file_format
-from ianvs_collab.testcase.spec import DatasetSpec
+from ianvs_collab.testenv.schema import DatasetSpec
 
 
 def dataset(tmp_path, train="train.jsonl", test="test.jsonl", limit=None, label=None):

@@ -16,17 +16,6 @@ class Edge:
         trace("ask", data)
         {body}
         return {{"completion": data, "outcome": "unparsed" if data == "q0" else "ok"}}
-
-@ClassFactory.register(ClassType.GENERAL, alias="Cloud")
-class Cloud:
-    pass
-
-@ClassFactory.register(ClassType.HEM, alias="Miner")
-class Miner:
-    def __init__(self, **kwargs):
-        pass
-    def __call__(self, data):
-        return False
 """
 METRICS = """
 @ClassFactory.register(ClassType.GENERAL, alias="Results")

@@ -6,7 +6,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from ianvs_collab.testcase.spec import DatasetSpec, ModuleSpec
+from ianvs_collab.testcase.spec import ModuleSpec
+from ianvs_collab.testenv.schema import DatasetSpec
 
 SETTING = {
     "train_ratio": 1.0,

@@ -110,3 +110,25 @@ class Uses:
     assert made["edgemodel"].value == 7
     with pytest.raises(PluginError):
         make(module, third_party_packages=[{"name": "absent", "url": "absent"}])
+
+
+TIDY = """
+@ClassFactory.register(ClassType.GENERAL, alias="{name}")
+class {name}:
+    def __init__(self):
+        {init}
+    def cleanup(self):
+        trace("{name}.cleanup")
+        {cleanup}
+"""
+
+
+def test_modules_made_before_one_that_cannot_be_made_are_cleaned_up(bench, capsys):
+    parts = [("Edge", "pass", "pass"), ("Cloud", "pass", "raise OSError('busy')"), ("Broken", "1 / 0", "pass")]
+    source = "".join(TIDY.format(name=name, init=init, cleanup=cleanup) for name, init, cleanup in parts)
+    url = bench.plugin("tidy", source)
+    kinds = {"edgemodel": "Edge", "cloudmodel": "Cloud", "basemodel": "Broken", "dataset_processor": "Edge"}
+    with pytest.raises(RuntimeError, match=r"class\(name=Broken\) failed, error: division by zero"):
+        make(*(ModuleSpec(kind, name, url) for kind, name in kinds.items()))
+    assert bench.trace() == [["Edge.cleanup"], ["Cloud.cleanup"]]
+    assert "cleanup() of Cloud failed: OSError: busy" in capsys.readouterr().err

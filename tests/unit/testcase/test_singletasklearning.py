@@ -8,7 +8,8 @@ from pathlib import Path
 import pytest
 
 from ianvs_collab.testcase.paradigms.singletasklearning import compress
-from ianvs_collab.testcase.spec import DatasetSpec, ModuleSpec
+from ianvs_collab.testcase.spec import ModuleSpec
+from ianvs_collab.testenv.schema import DatasetSpec
 
 BASE = """
 @ClassFactory.register(ClassType.GENERAL, alias="Base")

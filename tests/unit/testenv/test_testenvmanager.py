@@ -7,10 +7,10 @@ from pathlib import Path
 
 import pytest
 
+from ianvs_collab.configuration.problems import Place, Problems
+from ianvs_collab.configuration.yamlfile import parse_yaml
 from ianvs_collab.testenv.dataset import Use
-from ianvs_collab.testenv.problems import Place, Problems
 from ianvs_collab.testenv.testenvmanager import TestEnvManager
-from ianvs_collab.testenv.yamlfile import parse_yaml
 
 ITEMS = '{"question": "q", "answer": "a"}\n'
 BOTH = Use(train=True)

@@ -11,7 +11,7 @@ import asyncio
 import dataclasses
 import time
 from collections.abc import Mapping, Sequence
-from typing import Any, Literal
+from typing import Any, Literal, get_args
 
 from ianvs_collab.modelserver.backends.background import BackgroundLoop
 from ianvs_collab.modelserver.backends.counting import lazy_counter
@@ -67,10 +67,6 @@ def load(
     Raises:
         ModelServerError: If the address is none, the key is missing, or an option has no meaning.
     """
-    if mode not in ("auto", "chat", "completions"):
-        raise ModelServerError(f"mode {mode!r} is unknown; give auto, chat or completions")
-    if concurrency < 1:
-        raise ModelServerError(f"concurrency must be at least 1, not {concurrency!r}")
     patience = Patience(connect_timeout, first_token_timeout, token_timeout, total_timeout, max_retries, backoff)
     form = RequestForm(model, mode, stream, include_usage, max_tokens_field, dict(extra_body or {}))
     return OpenAIServer(form, Endpoint(base_url, api_key_env), patience, tokenizer, concurrency)
@@ -86,6 +82,15 @@ class RequestForm:
     include_usage: bool
     max_tokens_field: str
     extra_body: Mapping[str, Any]
+
+    def __post_init__(self) -> None:
+        """Refuse a mode that has no meaning.
+
+        Raises:
+            ModelServerError: If it has none.
+        """
+        if self.mode not in get_args(Mode):
+            raise ModelServerError(f"mode {self.mode!r} is unknown; give auto, chat or completions")
 
     def request(self, prompt: Prompt, params: SamplingParams) -> tuple[str, dict[str, Any]]:
         """Path below the base URL and body.
@@ -116,6 +121,8 @@ class OpenAIServer:
     def __init__(
         self, form: RequestForm, endpoint: Endpoint, patience: Patience, tokenizer: str | None, concurrency: int
     ) -> None:
+        if concurrency < 1:
+            raise ModelServerError(f"concurrency must be at least 1, not {concurrency!r}")
         self._form = form
         self._endpoint = endpoint
         self._patience = patience

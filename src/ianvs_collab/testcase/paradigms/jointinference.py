@@ -21,13 +21,12 @@ from pathlib import Path
 from typing import Any
 
 from ianvs_collab import compat
-from ianvs_collab.compat.logs import make_logger
 from ianvs_collab.testcase.copying import copy_answer
+from ianvs_collab.testcase.modules import clean_up, warn_of
 from ianvs_collab.testcase.paradigms.backend import choose_backend, model_path_from_environment
 from ianvs_collab.testcase.paradigms.base import CaseRun, Predictions, require_modules
 from ianvs_collab.testcase.paradigms.queryloop import Infer, QueryLoop
 
-LOGGER = make_logger("ianvs")
 REQUIRED = ("edgemodel", "cloudmodel", "hard_example_mining")
 DEFAULT_MODE = "mining-then-inference"
 MINER_GROUP = "hard_example_mining"
@@ -57,10 +56,9 @@ def run(case: CaseRun) -> Predictions:
         infer, miner = _make_job(modules, mode, case.scratch)
         results, outcomes = QueryLoop(case, [*modules.values(), miner], infer).run(queries)
     except BaseException:
-        for problem in _clean_up([*modules.values(), miner]):
-            LOGGER.warning("%s", problem)
+        warn_of(clean_up([*modules.values(), miner]))
         raise
-    problems = _clean_up([*modules.values(), miner])
+    problems = clean_up([*modules.values(), miner])
     return Predictions(results, outcomes, problems=tuple(problems))
 
 
@@ -122,17 +120,3 @@ def _inference(mode: str, ask_edge: Infer, cloud: Any, miner: Infer) -> Infer:
     if mode not in modes:
         raise ValueError(f"hard_example_mining_mode {mode!r} is unknown; use one of {', '.join(modes)}")
     return modes[mode]
-
-
-def _clean_up(modules: list[Any]) -> list[Exception]:
-    """Calls `cleanup()` of every module that has one, in order; returns what went wrong."""
-    problems: list[Exception] = []
-    for module in modules:
-        if hasattr(module, "cleanup"):
-            try:
-                module.cleanup()
-            except Exception as error:
-                problem = RuntimeError(f"cleanup() of {type(module).__name__} failed: {type(error).__name__}: {error}")
-                problem.__cause__ = error
-                problems.append(problem)
-    return problems

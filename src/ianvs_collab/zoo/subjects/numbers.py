@@ -6,6 +6,7 @@ Distractors are numbers near the right one, or what a typical slip gives.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from random import Random
 
 from ianvs_collab.zoo.question import EASY, HARD, MEDIUM, Draft, Language, coin
@@ -94,29 +95,22 @@ def _four_numbers(rng: Random, difficulty: int) -> list[int]:
 
 def comparison(rng: Random, language: Language) -> Draft:
     """Ask for the largest or smallest of the four options."""
-    difficulty, largest = rng.randint(EASY, HARD), coin(rng)
-    numbers = sorted(_four_numbers(rng, difficulty))
-    answer = str(numbers[-1 if largest else 0])
-    if language == "en":
-        word = "largest" if largest else "smallest"
-        question, completion = f"Which number is the {word}?", f"The {word} number is {answer}."
-    else:
-        word = "最大" if largest else "最小"
-        question, completion = f"哪个数{word}？", f"{word}的数是 {answer}。"
-    key = f"{largest} {numbers}"
-    return Draft(key, question, answer, [str(n) for n in numbers], completion, difficulty)
+    return _by_size(rng, language, 0, {"en": ("smallest", "largest"), "zh": ("最小", "最大")})
 
 
 def ranking(rng: Random, language: Language) -> Draft:
     """Ask for the second largest or second smallest of the four options."""
+    return _by_size(rng, language, 1, {"en": ("second smallest", "second largest"), "zh": ("第二小", "第二大")})
+
+
+def _by_size(rng: Random, language: Language, place: int, words: Mapping[Language, tuple[str, str]]) -> Draft:
+    """Ask for the number that stands at `place`, from 0, counted from the smallest or from the largest."""
     difficulty, largest = rng.randint(EASY, HARD), coin(rng)
     numbers = sorted(_four_numbers(rng, difficulty))
-    answer = str(numbers[-2 if largest else 1])
+    word, answer = words[language][largest], str(numbers[-1 - place if largest else place])
     if language == "en":
-        word = "second largest" if largest else "second smallest"
         question, completion = f"Which number is the {word}?", f"The {word} number is {answer}."
     else:
-        word = "第二大" if largest else "第二小"
         question, completion = f"哪个数{word}？", f"{word}的数是 {answer}。"
     key = f"{largest} {numbers}"
     return Draft(key, question, answer, [str(n) for n in numbers], completion, difficulty)

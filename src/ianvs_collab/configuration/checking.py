@@ -8,7 +8,7 @@ from typing import Any, TypeVar
 from pydantic import BaseModel, ConfigDict, ValidationError
 from pydantic_core import ErrorDetails
 
-from ianvs_collab.testenv.problems import Place
+from ianvs_collab.configuration.problems import Place
 
 Model = TypeVar("Model", bound=BaseModel)
 

@@ -7,9 +7,9 @@ from typing import Annotated, Any, Literal
 import pytest
 from pydantic import Field
 
-from ianvs_collab.testenv.checking import Section, check, check_keys, describe, section
-from ianvs_collab.testenv.problems import Place, Problems
-from ianvs_collab.testenv.yamlfile import parse_yaml
+from ianvs_collab.configuration.checking import Section, check, check_keys, describe, section
+from ianvs_collab.configuration.problems import Place, Problems
+from ianvs_collab.configuration.yamlfile import parse_yaml
 
 
 class Inner(Section):

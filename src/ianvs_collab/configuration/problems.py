@@ -7,7 +7,7 @@ import os
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 
-from ianvs_collab.testenv.yamlfile import Document, Location, YamlError, dotted, read_yaml
+from ianvs_collab.configuration.yamlfile import Document, Location, YamlError, dotted, read_yaml
 
 
 @dataclass(frozen=True)

@@ -6,8 +6,16 @@ from pathlib import Path
 
 import pytest
 
-from ianvs_collab.testenv.problems import ConfigurationError, Place, Problem, Problems, did_you_mean, nearest, read_file
-from ianvs_collab.testenv.yamlfile import parse_yaml
+from ianvs_collab.configuration.problems import (
+    ConfigurationError,
+    Place,
+    Problem,
+    Problems,
+    did_you_mean,
+    nearest,
+    read_file,
+)
+from ianvs_collab.configuration.yamlfile import parse_yaml
 
 
 def place(text: str = "a: 1\nb:\n  c: 2\n", path: str = "x.yaml", problems: Problems | None = None) -> Place:

@@ -10,7 +10,7 @@ import yaml
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ianvs_collab.testenv.yamlfile import YamlError, dotted, parse_yaml, read_yaml
+from ianvs_collab.configuration.yamlfile import YamlError, dotted, parse_yaml, read_yaml
 
 scalars = st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False) | st.text()
 values = st.recursive(
