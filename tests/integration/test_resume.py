@@ -226,6 +226,25 @@ def test_two_jobs_side_by_side_and_killed(job):
     assert leaderboard(job) == expected[0]
 
 
+def test_a_worker_ends_whose_run_was_killed_before_it_had_a_test_case(job):
+    """The pipe of stderr, which every worker holds, closes only as the last of them ends."""
+    (job / "sitecustomize.py").write_text(
+        "import sys, time\nif any('popen_loky' in argument for argument in sys.orig_argv): time.sleep(2)\n"
+    )
+    command = [str(Path(sys.executable).with_name("ianvs")), "-f", "job.yaml", "--jobs", "2"]
+    environment = {name: value for name, value in os.environ.items() if not name.startswith("COVERAGE")}
+    process = subprocess.Popen(
+        command, cwd=job, env=environment | {"PYTHONPATH": str(job)}, stderr=subprocess.PIPE, stdout=subprocess.DEVNULL
+    )
+    assert process.stderr is not None
+    for line in process.stderr:
+        if b"side by side" in line:
+            break
+    time.sleep(1)  # the workers have been started, and sleep
+    process.kill()
+    assert process.communicate(timeout=100)[1].count(b"Traceback") <= 2
+
+
 def test_workers_end_when_the_run_is_killed(job):
     source = PLUGINS.replace('die_at(f"{self.style} {data}")', WAIT)
     (job / "plugins.py").write_text(source)

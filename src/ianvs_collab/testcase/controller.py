@@ -8,7 +8,6 @@ import threading
 import time
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, replace
-from functools import cache
 
 from ianvs_collab.compat.logs import make_logger
 from ianvs_collab.testcase.environment import restore_environment
@@ -109,8 +108,15 @@ def _in_workers(cases: Sequence[TestCaseSpec], options: RunOptions) -> Iterable[
     from joblib import Parallel, delayed  # noqa: PLC0415 - takes a tenth of a second that one process at a time saves
 
     workers = max(2, min(options.jobs, len(cases)))  # joblib would run a single one in this process
-    parallel = Parallel(n_jobs=workers, prefer="processes", return_as="generator_unordered", batch_size=1)
-    here = _Process(os.getpid(), os.getcwd(), dict(os.environ), tuple(sys.path))
+    parallel = Parallel(
+        n_jobs=workers,
+        backend="loky",
+        return_as="generator_unordered",
+        batch_size=1,
+        initializer=_end_with,
+        initargs=(os.getpid(),),
+    )
+    here = _Process(os.getcwd(), dict(os.environ), tuple(sys.path))
     outcomes: Iterable[CaseOutcome] = parallel(delayed(_in_worker)(case, options, here) for case in cases)
     return outcomes
 
@@ -119,7 +125,6 @@ def _in_workers(cases: Sequence[TestCaseSpec], options: RunOptions) -> Iterable[
 class _Process:
     """What a worker takes over from the process that it works for."""
 
-    pid: int
     folder: str
     environment: dict[str, str]
     search_path: tuple[str, ...]
@@ -127,7 +132,6 @@ class _Process:
 
 def _in_worker(spec: TestCaseSpec, options: RunOptions, parent: _Process) -> CaseOutcome:
     """Runs a test case in a process that may have been started earlier, elsewhere, with another environment."""
-    _end_with(parent.pid)
     os.chdir(parent.folder)
     threads = {name: value for name, value in os.environ.items() if name.endswith("_THREADS")}
     restore_environment(parent.environment | threads)  # joblib shares the cores out among workers by these
@@ -136,17 +140,18 @@ def _in_worker(spec: TestCaseSpec, options: RunOptions, parent: _Process) -> Cas
     return run_case(spec, replace(options, quiet=True))  # bars of several processes would overwrite one another
 
 
-@cache
 def _end_with(parent: int) -> None:
-    """Ends this process soon after its parent was killed: it would go on writing what a resumed run writes as well."""
+    """Ends this worker soon after its parent was killed: it would go on writing what a resumed run writes as well.
+
+    It is called as the worker starts, before any test case comes: the parent may be gone by then already.
+    """
 
     def watch() -> None:
         while os.getppid() == parent:
             time.sleep(PARENT_CHECK_SECONDS)
         os._exit(1)
 
-    if os.getppid() == parent:  # not so where joblib was told to run workers elsewhere
-        threading.Thread(target=watch, daemon=True).start()
+    threading.Thread(target=watch, daemon=True).start()
 
 
 def _forget(unfinished: dict[str, TestCaseSpec], outcome: CaseOutcome) -> None:

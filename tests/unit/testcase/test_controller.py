@@ -85,7 +85,7 @@ def test_two_jobs_equal_one(bench):
         (result.spec.id, result.metrics, result.outcomes) for result in one
     )
     pids = {call[1] for call in bench.trace()}
-    assert len(pids) == 3
+    assert pids > {os.getpid()}  # and the workers'; how many of them depends on which starts first
     assert all(Path(case.output_dir, "records.jsonl").stat().st_size for case in copies)
 
 
@@ -148,7 +148,7 @@ def test_an_error_of_the_listener_is_not_swallowed(bench):
 @pytest.mark.parametrize(("options", "level"), [({"quiet": True}, 30), ({"verbose": True}, 10), ({}, 20)])
 def test_workers_log_as_the_command_line_says(bench, monkeypatch, options, level):
     previous = controller.LOGGER.level
-    here = controller._Process(os.getpid(), os.getcwd(), dict(os.environ), tuple(sys.path))
+    here = controller._Process(os.getcwd(), dict(os.environ), tuple(sys.path))
     (case,) = make_cases(bench, "a")
     try:
         outcome = controller._in_worker(case, RunOptions(**options), here)
