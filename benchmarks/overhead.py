@@ -188,6 +188,7 @@ def _seconds(case: Any, limit: int | None = None) -> float:
 def _workbench(queries: int, answer: dict[str, Any]) -> Iterator[Any]:
     """Writes plug-ins and data to a temporary folder on disk; yields a function that makes test cases of them."""
     from ianvs_collab.testcase import spec
+    from ianvs_collab.testenv.schema import DatasetSpec
 
     folder = Path(tempfile.mkdtemp(dir=Path.cwd(), prefix=".overhead-"))
     plugin = folder / "plugins.py"
@@ -201,7 +202,7 @@ def _workbench(queries: int, answer: dict[str, Any]) -> Iterator[Any]:
         spec.ModuleSpec("cloudmodel", "Cloud", url),
         spec.ModuleSpec("hard_example_mining", "Never", url),
     )
-    dataset = spec.DatasetSpec(train_data=str(data), test_data=str(data))
+    dataset = DatasetSpec(train_data=str(data), test_data=str(data))
     testenv = spec.TestEnvSpec(dataset, (spec.MetricSpec("Count", url),))
     algorithm = spec.AlgorithmSpec("noop", "jointinference", modules)
     try:

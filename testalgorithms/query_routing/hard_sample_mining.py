@@ -4,13 +4,5 @@ from sedna.common.class_factory import ClassFactory, ClassType
 
 from ianvs_collab import routing
 
-for name in (
-    "EdgeOnly",
-    "CloudOnly",
-    "RandomRouter",
-    "OracleRouter",
-    "TfidfRouter",
-    "RobertaRouter",
-    "ConfidenceRouter",
-):
+for name in routing.ROUTERS:
     ClassFactory.register(ClassType.HEM, alias=name)(getattr(routing, name))

@@ -18,7 +18,7 @@ from fastapi import FastAPI, Request
 from fastapi.responses import StreamingResponse
 
 Shell = Callable[..., "subprocess.CompletedProcess[str]"]
-SELF_SUFFICIENT = ("long_form", "cascade", "openai_cloud")
+SELF_SUFFICIENT = ("long_form", "cascade", "openai_cloud", "router_grid")
 NEED_DATA = {"mmlu_huggingface": "mmlu", "cmmlu": "cmmlu"}
 
 
@@ -29,7 +29,7 @@ def leaderboard(folder: Path, job: str) -> list[dict[str, str]]:
 
 def test_there_is_a_test_for_every_example(repository: Path) -> None:
     folders = {path.name for path in (repository / "examples").iterdir() if path.is_dir()}
-    assert folders == {*SELF_SUFFICIENT, *NEED_DATA, "own_router"}
+    assert folders == {*SELF_SUFFICIENT, *NEED_DATA, "own_router", "lifelong_routing"}
     assert all((repository / "examples" / name / "README.md").is_file() for name in folders)
 
 
@@ -60,6 +60,26 @@ def test_an_own_router_runs_anywhere(repository: Path, tmp_path: Path, shell: Sh
     share = {float(row["hard_example_mining-threshold"]): float(row["Edge Ratio"]) for row in rows}
     assert (share[0], share[100000]) == (0, 100)
     assert [share[key] for key in sorted(share)] == sorted(share.values())
+
+
+def test_a_larger_share_of_the_cloud_leaves_less_to_the_edge(checkout: Path, shell: Shell) -> None:
+    algorithm = checkout / "examples" / "router_grid" / "before.yaml"
+    text = algorithm.read_text(encoding="utf-8")
+    few = text.replace(
+        '["subject-prior", "length", "tfidf", "question-features"]', '["subject-prior", "question-features"]'
+    )
+    assert few != text
+    algorithm.write_text(few, encoding="utf-8")
+    done = shell("ianvs -f examples/router_grid/job.yaml --limit 60 --quiet", checkout)
+    assert done.returncode == 0, done.stderr
+    kept: dict[str, dict[float, float]] = {}
+    for row in leaderboard(checkout, "router-grid"):
+        if row["hard_example_mining"] == "TrainedRouter":
+            share, edge = float(row["hard_example_mining-cloud_share"]), float(row["Edge Ratio"])
+            kept.setdefault(row["hard_example_mining-scorer"], {})[share] = edge
+    assert set(kept) == {"subject-prior", "question-features", "learned-cascade"}
+    for ratios in kept.values():
+        assert ratios[0.2] > ratios[0.4] > ratios[0.6]
 
 
 def test_a_surer_edge_is_asked_for_less_of_it_stays_there(checkout: Path, shell: Shell) -> None:

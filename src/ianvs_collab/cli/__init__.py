@@ -27,6 +27,14 @@ def main(argv: Sequence[str] | None = None) -> int:
         from ianvs_collab.datasets.command import main as data  # noqa: PLC0415 - only this sub-command needs it
 
         return data(arguments[1:])
+    if arguments[:1] == ["trace"]:
+        from ianvs_collab.cli.trace import main as trace  # noqa: PLC0415
+
+        return trace(arguments[1:])
+    if arguments[:1] == ["router"]:
+        from ianvs_collab.routing.command import main as router  # noqa: PLC0415
+
+        return router(arguments[1:])
     parser = make_parser()
     if not arguments:
         parser.print_help(sys.stderr)

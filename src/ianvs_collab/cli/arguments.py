@@ -11,6 +11,8 @@ import ianvs_collab
 EPILOG = """\
 sub-commands:
   ianvs data import --help     turn published data sets into Ianvs's form
+  ianvs trace --help           record, import and check what both models answer to each query
+  ianvs router --help          train, calibrate and evaluate routers on such traces
 
 A job that was interrupted goes on with `ianvs -f FILE --resume`.
 """
@@ -44,13 +46,13 @@ def _add_run_options(group: argparse._ArgumentGroup) -> None:
     group.add_argument("--dry-run", action="store_true", help="check everything, list the test cases, run nothing")
     group.add_argument("--strict", action="store_true", help="take unknown keys in configuration files for errors")
     group.add_argument("--resume", action="store_true", help="go on with the last run in this workspace")
-    group.add_argument("--limit", type=_whole(1), metavar="N", help="use the first N test items only")
-    group.add_argument("--seed", type=_whole(0, MAX_SEED), metavar="N", help="seed random numbers in every test case")
-    group.add_argument("--jobs", type=_whole(1), default=1, metavar="N", help="run N test cases side by side")
+    group.add_argument("--limit", type=whole(1), metavar="N", help="use the first N test items only")
+    group.add_argument("--seed", type=whole(0, MAX_SEED), metavar="N", help="seed random numbers in every test case")
+    group.add_argument("--jobs", type=whole(1), default=1, metavar="N", help="run N test cases side by side")
     group.add_argument("--workspace", metavar="DIR", help="keep results in DIR instead of the job's workspace")
     group.add_argument(
         "--max-errors",
-        type=_errors,
+        type=error_limit,
         default=0.0,
         metavar="X",
         help="failed queries that a test case survives: a count, or a fraction such as 0.05 (default: 0)",
@@ -68,7 +70,8 @@ def _add_output_options(group: argparse._ArgumentGroup) -> None:
     loudness.add_argument("--quiet", action="store_true", help="warnings and results only, no progress bars")
 
 
-def _whole(least: int, most: int | None = None) -> Callable[[str], int]:
+def whole(least: int, most: int | None = None) -> Callable[[str], int]:
+    """Returns the reader of a whole number from `least` to `most`."""
     limits = f"at least {least}" if most is None else f"from {least} to {most}"
 
     def parse(text: str) -> int:
@@ -83,7 +86,8 @@ def _whole(least: int, most: int | None = None) -> Callable[[str], int]:
     return parse
 
 
-def _errors(text: str) -> float:
+def error_limit(text: str) -> float:
+    """Reads how many failures are allowed: a count, or a fraction below 1."""
     try:
         number = float(text)
     except ValueError:

@@ -73,10 +73,18 @@ class _Model:
 
     def answer(self, data: Any) -> Answer:
         """Answer a query; loads the model if it is not loaded yet, and raises what goes wrong there."""
+        return self.loaded().answer(Query.of(data))
+
+    def loaded(self) -> Participant:
+        """The model at its end of the link; loaded if it is not loaded yet.
+
+        Raises:
+            ModelServerError: If it cannot be loaded.
+        """
         self.load()
         if self._participant is None:
             raise RuntimeError("unreachable: load() either sets the participant or raises")
-        return self._participant.answer(Query.of(data))
+        return self._participant
 
     def cleanup(self) -> None:
         """Release the model."""

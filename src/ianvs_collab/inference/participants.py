@@ -46,10 +46,29 @@ class Participant:
         timeline = query.timeline
         timeline.reset_commits()
         uplink, downlink = timeline.nbytes("uplink"), timeline.nbytes("downlink")
-        generation = self.server.generate(self._prompt(query), self.params, query_id=query.get("query_id"))
+        generation = self.generate(query)
         self._play(timeline, query, generation)
         crossed = timeline.nbytes("uplink") - uplink, timeline.nbytes("downlink") - downlink
-        return Answer(self._content(query, generation, crossed), query)
+        answer = Answer(self._content(query, generation, crossed), query)
+        query.latest = (self, answer)
+        return answer
+
+    def generate(self, query: Query, params: SamplingParams | None = None) -> Generation:
+        """Complete a query and leave its timeline alone: for a recording, or for further samples.
+
+        Args:
+            query: What to ask.
+            params: How to decode, if not as this end does otherwise.
+
+        Raises:
+            ModelServerError: If the model does not answer.
+            ModelTimeoutError: If it does not answer in time.
+        """
+        return self.server.generate(self._prompt(query), params or self.params, query_id=query.get("query_id"))
+
+    def request_bytes(self, query: Query) -> int:
+        """Size of the request that would take a query to this model over the link, in bytes."""
+        return len(wire.chat_request(_messages(query), self.params, self.server.info.model))
 
     def _prompt(self, query: Query) -> Prompt:
         return _messages(query) if self.chat else str(query["query"])
@@ -59,12 +78,13 @@ class Participant:
         raise TypeError("a participant is at the edge or in the cloud")
 
     def _content(self, query: Query, generation: Generation, crossed: tuple[int, int]) -> dict[str, Any]:
-        timeline = query.timeline
+        timeline, guard = query.timeline, query.guard
+        text = generation.text if guard is None else guard.restore(generation.text)
         extractor = query.get("extractor", DEFAULT_EXTRACTOR)
-        extraction = extract(extractor, generation.text, query.get("choices") or {})
+        extraction = extract(extractor, text, query.get("choices") or {})
         prompt_tokens, completion_tokens = generation.prompt_tokens, generation.completion_tokens
         return {
-            "completion": generation.text,
+            "completion": text,
             "usage": {
                 "prompt_tokens": prompt_tokens,
                 "completion_tokens": completion_tokens,
@@ -91,7 +111,12 @@ class Participant:
             "logprobs": list(generation.logprobs) if generation.logprobs is not None else None,
             "prompt_sha256": prompt_sha256(str(query.get("query", ""))),
             "shots": query.get("shots", 0),
+            **({} if guard is None else {"pii": guard.report(self._sent(query))}),
         }
+
+    def _sent(self, query: Query) -> list[str]:
+        """The texts of a query that leave the edge device."""
+        return []
 
     def _cost(self, timeline: Timeline, generation: Generation) -> float:
         price = timeline.deployment.device(self.where).price_per_million_tokens
@@ -113,9 +138,12 @@ class CloudParticipant(Participant):
 
     where = "cloud"
 
+    def _sent(self, query: Query) -> list[str]:
+        return [message["content"] for message in _messages(query)]
+
     def _play(self, timeline: Timeline, query: Query, generation: Generation) -> None:
         model = self.server.info.model
-        timeline.transfer("uplink", len(wire.chat_request(_messages(query), self.params, model)), "request")
+        timeline.transfer("uplink", self.request_bytes(query), "request")
         head = len(wire.response_head())
         count = len(generation.token_times) or max(generation.completion_tokens, 1)
         pieces = wire.split_text(generation.text, count)
@@ -129,6 +157,30 @@ class CloudParticipant(Participant):
             generation.prompt_tokens, generation.completion_tokens, generation.finish_reason, model
         )
         timeline.wait(timeline.transfer("downlink", len(closing), "end", after=timeline.now))
+
+
+def hold_back(answer: Answer) -> None:
+    """Let the user see an answer only now, as a whole, because it had to be judged first and that took the edge time.
+
+    Latencies, timeline and energy of the answer are brought up to date; an answer without measured times has none.
+    """
+    perf = answer.get("perf") or {}
+    if perf.get("end_to_end_latency") is None:
+        return
+    timeline = answer.query.timeline
+    tokens = len(timeline.commits)
+    timeline.reset_commits()
+    for _ in range(tokens):
+        timeline.commit(timeline.now)
+    answer["perf"] = {
+        "time_to_first_token": timeline.now,
+        "internal_token_latency": 0.0,
+        "time_per_output_token": None if perf.get("time_per_output_token") is None else 0.0,
+        "end_to_end_latency": timeline.now,
+        "throughput": answer["usage"]["completion_tokens"] / timeline.now if timeline.now else None,
+    }
+    answer["timeline"] = timeline.to_dict()
+    answer["energy"] = _energy(timeline, measured=True)
 
 
 def _messages(query: Query) -> Sequence[dict[str, str]]:

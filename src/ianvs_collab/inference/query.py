@@ -8,9 +8,13 @@ them must write to the same timeline: a `Query` is a handle of that request (cop
 
 from __future__ import annotations
 
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from ianvs_collab.link import Timeline, current_deployment
+
+if TYPE_CHECKING:
+    from ianvs_collab.inference.participants import Participant
+    from ianvs_collab.privacy.guard import Guard
 
 
 class Query(dict[str, Any]):
@@ -18,9 +22,15 @@ class Query(dict[str, Any]):
 
     Keys: `query_id`, `query` (the whole prompt), `messages`, `choices`, `subject`, `language`, `shots`, `extractor`.
     The gold answer is not among them, except for the oracle, which asks its data set processor for it.
+
+    Attributes:
+        guard: What a router that protects personal data has found in it, or None.
+        latest: The participant that answered last and its answer, so that a router can ask the same model again.
     """
 
     _timeline: Timeline | None = None
+    guard: Guard | None = None
+    latest: tuple[Participant, Answer] | None = None
 
     @property
     def timeline(self) -> Timeline:

@@ -65,4 +65,6 @@ def _source(value: Any) -> str:
 
 def _tokens(y_pred: Sequence[Any], side: Literal["edge", "cloud"], key: str) -> int:
     answers = [one.edge if side == "edge" else one.cloud for one in predictions(y_pred)]
-    return int(sum(number(answer.get("usage"), key) or 0 for answer in answers if answer is not None))
+    asked = [answer for answer in answers if answer is not None]
+    # a router that asked the model again for samples notes their tokens beside those of the answer
+    return int(sum(number(answer.get(part), key) or 0 for answer in asked for part in ("usage", "samples")))

@@ -24,7 +24,7 @@ class Metric:
 
     Attributes:
         name: Name in test environments and leaderboards.
-        family: Plug-in file it belongs to: `quality`, `latency`, `traffic` or `cost`.
+        family: Plug-in file it belongs to: `quality`, `latency`, `traffic`, `cost` or `privacy`.
         unit: Unit of the number; empty for a text.
         better: Which direction is better, or None where neither is.
         digits: Decimal places the plug-in keeps.

@@ -85,7 +85,7 @@ class SharedAnswers:
 
 def model_identity(info: ModelInfo) -> str:
     """SHA-256 (hexadecimal) of a model's provenance: two models with the same one give the same answers."""
-    return _sha256(dataclasses.asdict(info))
+    return _sha256({part.name: getattr(info, part.name) for part in dataclasses.fields(info) if part.compare})
 
 
 def _request_key(prompts: Sequence[Prompt], params: SamplingParams, query_id: str | None) -> str:

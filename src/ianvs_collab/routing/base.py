@@ -35,6 +35,10 @@ class Router(ABC):
     def score(self, data: Query | Answer) -> float:
         """How much a query wants the cloud; higher means more."""
 
+    def scores(self, batch: Sequence[Query | Answer]) -> np.ndarray:
+        """Scores of many queries, shape (len(batch),); to be overridden where a batch is cheaper than its parts."""
+        return np.array([self.score(data) for data in batch], dtype=float)
+
     def __call__(self, data: Any) -> bool:
         """Decide for one query: True for the cloud."""
         given = data if isinstance(data, Query | Answer) else Query.of(data)
@@ -61,4 +65,5 @@ def threshold_for_share(scores: Sequence[float] | np.ndarray, cloud_share: float
         raise RouterError("cloud_share needs calibration queries, and there are none; name a threshold instead")
     if cloud_share == 0:
         return float("inf")
-    return float(np.quantile(np.asarray(scores, dtype=float), 1 - cloud_share))
+    # A score itself, for a number between two that are next to each other would be rounded to the lower one.
+    return float(np.quantile(np.asarray(scores, dtype=float), 1 - cloud_share, method="higher"))

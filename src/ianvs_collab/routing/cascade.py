@@ -1,17 +1,36 @@
 """The cascade: let the edge answer, and ask the cloud if the edge was not sure.
 
-The confidence of an answer is the geometric mean (or the minimum) of its tokens' probabilities; both are the common
-baselines of sequence-level uncertainty, e.g. in Gupta et al., "Language Model Cascades: Token-level uncertainty and
-beyond" (ICLR 2024).
+The confidence of an answer comes from its tokens' probabilities: their geometric mean, the least of them, or a
+quantile. These are the baselines of sequence-level uncertainty and the quantile that improves on them in Gupta et al.,
+"Language Model Cascades: Token-level uncertainty and beyond" (ICLR 2024).
 """
 
 from __future__ import annotations
 
 import math
-from typing import Literal
+from collections.abc import Sequence
+from typing import Literal, get_args
+
+import numpy as np
 
 from ianvs_collab.inference import Answer, Query
 from ianvs_collab.routing.base import Router, RouterError
+
+Statistic = Literal["mean", "min", "quantile"]
+
+
+def confidence(logprobs: Sequence[float], statistic: Statistic = "min", quantile: float = 0.1) -> float:
+    """How probable a text is, 0 to 1.
+
+    Args:
+        logprobs: Natural log-probability of each token; at least one.
+        statistic: `mean` for the geometric mean of the tokens' probabilities, `min` for the least probable token,
+            `quantile` for a quantile of the probabilities (interpolated between log-probabilities).
+        quantile: Which; 0 is the least probable token, 1 the most probable one.
+    """
+    if statistic == "mean":
+        return math.exp(math.fsum(logprobs) / len(logprobs))
+    return math.exp(min(logprobs) if statistic == "min" else float(np.quantile(logprobs, quantile)))
 
 
 class ConfidenceRouter(Router):
@@ -19,14 +38,23 @@ class ConfidenceRouter(Router):
 
     Args:
         confidence: Answers at least this probable stay at the edge, 0 to 1.
-        statistic: `mean` for the geometric mean of token probabilities, `min` for the least probable token.
+        statistic: `mean` for the geometric mean of token probabilities, `min` for the least probable token, `quantile`
+            for a quantile of the probabilities.
+        quantile: Which quantile, 0 to 1.
+
+    Raises:
+        RouterError: If there is no such statistic or quantile.
     """
 
-    def __init__(self, confidence: float = 0.9, statistic: Literal["mean", "min"] = "min") -> None:
-        if statistic not in ("mean", "min"):
-            raise RouterError(f"ConfidenceRouter: statistic must be 'mean' or 'min', not {statistic!r}")
+    def __init__(self, confidence: float = 0.9, statistic: Statistic = "min", quantile: float = 0.1) -> None:
+        name = type(self).__name__
+        if statistic not in get_args(Statistic):
+            raise RouterError(f"{name}: statistic must be 'mean', 'min' or 'quantile', not {statistic!r}")
+        if not 0 <= quantile <= 1:
+            raise RouterError(f"{name}: quantile must lie between 0 and 1, not {quantile!r}")
         super().__init__(threshold=math.nextafter(1 - confidence, math.inf))
         self.statistic = statistic
+        self.quantile = quantile
 
     def score(self, data: Query | Answer) -> float:
         """How improbable the edge's answer is: 1 − its probability; infinitely so if no option can be read from it.
@@ -34,16 +62,24 @@ class ConfidenceRouter(Router):
         Raises:
             RouterError: If there is no answer to look at, or it comes without log-probabilities.
         """
-        if not isinstance(data, Answer):
-            raise RouterError(
-                "ConfidenceRouter looks at the edge's answer: set hard_example_mining_mode: inference-then-mining"
-            )
-        if data.get("outcome") == "unparsed":
+        name = type(self).__name__
+        answer = edge_answer(data, name)
+        if answer.get("outcome") == "unparsed":
             return math.inf
-        logprobs = data.get("logprobs")
+        logprobs = answer.get("logprobs")
         if not logprobs:
             raise RouterError(
-                "ConfidenceRouter needs token log-probabilities: give the edgemodel `logprobs: {values: [true]}`"
+                f"{name} needs token log-probabilities: give the edgemodel `logprobs: {{values: [true]}}`"
             )
-        mean = math.fsum(logprobs) / len(logprobs)
-        return 1 - math.exp(mean if self.statistic == "mean" else min(logprobs))
+        return 1 - confidence(logprobs, self.statistic, self.quantile)
+
+
+def edge_answer(data: Query | Answer, router: str) -> Answer:
+    """The edge's answer that a router of a cascade is given.
+
+    Raises:
+        RouterError: If it is given a query.
+    """
+    if isinstance(data, Answer):
+        return data
+    raise RouterError(f"{router} looks at the edge's answer: set hard_example_mining_mode: inference-then-mining")

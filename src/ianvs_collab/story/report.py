@@ -8,7 +8,8 @@ from typing import Any
 
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
-from ianvs_collab.story import markdown
+from ianvs_collab.charts.cost_quality import Panel, draw
+from ianvs_collab.story import cost_quality, markdown
 from ianvs_collab.story.comparison import (
     Comparison,
     Contest,
@@ -32,6 +33,7 @@ from ianvs_collab.story.verdict import verdict
 __all__ = ["CaseSummary", "write_report"]
 
 PICTURE = "trade_off.png"
+COST_QUALITY = "cost-quality.svg"
 
 
 def write_report(
@@ -40,7 +42,7 @@ def write_report(
     provenance: Mapping[str, Any],
     sort_by: Sequence[tuple[str, str]] = (),
 ) -> None:
-    """Writes the report, and beside it the picture of accuracy over latency if the records hold both.
+    """Writes the report, and beside it pictures of accuracy over latency and over cloud share, where they are known.
 
     Args:
         path: The report, normally `<workspace>/<job name>/report.md`.
@@ -61,7 +63,10 @@ def write_report(
     points = trade_off(evidence)
     if points:
         draw_trade_off(Path(path).with_name(PICTURE), points)
-    replace_file(Path(path), _render(evidence, provenance, key, sort_by, points))
+    panels = cost_quality.panels(evidence)
+    if panels:
+        replace_file(Path(path).with_name(COST_QUALITY), draw(panels))
+    replace_file(Path(path), _render(evidence, provenance, key, sort_by, points=points, panels=panels))
 
 
 def _render(
@@ -69,7 +74,9 @@ def _render(
     provenance: Mapping[str, Any],
     key: Key | None,
     sort_by: Sequence[tuple[str, str]],
+    *,
     points: Mapping[str, list[tuple[str, float, float]]],
+    panels: Sequence[Panel],
 ) -> str:
     environment = Environment(  # noqa: S701 - Markdown for people, not HTML for a browser
         loader=FileSystemLoader(Path(__file__).parent),
@@ -90,6 +97,8 @@ def _render(
         outcomes=_outcome_table(evidence),
         picture=PICTURE if points else None,
         front={name: map(markdown.cell, undominated(series)) for name, series in trade_off(attainable).items()},
+        cost_quality=COST_QUALITY if panels else None,
+        cheapest=[(panel.title, map(markdown.cell, cost_quality.front(panel))) for panel in panels],
         notes=notes(evidence, key),
     )
 

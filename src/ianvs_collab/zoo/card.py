@@ -1,4 +1,4 @@
-"""Write a model card: what the model is, how it was trained, and its measured accuracy by subject and language."""
+"""Write a model card: what the model is, how it was trained, its losses, and its accuracy by subject and language."""
 
 from __future__ import annotations
 
@@ -7,6 +7,8 @@ import json
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
+import matplotlib as mpl
+from matplotlib.figure import Figure
 from safetensors import safe_open
 
 from ianvs_collab.zoo.evaluate import Score, scores
@@ -30,14 +32,15 @@ cloud-edge collaboration can run on real models without a download.
 | training | |
 |---|---|
 | tokens seen | {tokens:.1f} million |
-| wall time | {minutes:.0f} minutes on a shared machine with two CPU cores |
+| wall time | {minutes:.1f} minutes on a machine with two CPU cores |
 | again | `python -m ianvs_collab.zoo.train --model {name}`, with the settings in the zoo's README |
+
+![Loss over training](loss.svg)
 
 ## Accuracy
 
-Greedy answers to {total:,} held-out questions (the first 612 are the test set of `testenv/nano`), graded by
-the option that the answer
-names. 95 % intervals are Wilson's; chance is 25 %.
+Greedy answers to {total:,} held-out questions (the first 612 are the test set of `testenv/nano`), graded by the option
+that the answer names. 95 % intervals are Wilson's; chance is 25 %.
 
 """
 
@@ -58,7 +61,7 @@ def write_card(
     right: Mapping[int, Sequence[bool]],
     loss_csv: Path,
 ) -> Score:
-    """Write `README.md`, `evaluation.json` and `loss.csv` into a checkpoint folder.
+    """Write `README.md`, `evaluation.json`, `loss.csv` and `loss.svg` into a checkpoint folder.
 
     Args:
         folder: the checkpoint.
@@ -94,7 +97,30 @@ def write_card(
     evaluation = {name: {"right": score.right, "total": score.total} for name, score in results.items()}
     (folder / EVALUATION).write_text(json.dumps(evaluation, indent=2) + "\n", encoding="utf-8")
     (folder / "loss.csv").write_text(loss_csv.read_text(encoding="utf-8"), encoding="utf-8")
+    draw_loss(folder / "loss.csv", folder / "loss.svg")
     return whole
+
+
+def draw_loss(loss_csv: Path, picture: Path) -> None:
+    """Draw a training log as a small SVG, the same bytes for the same log.
+
+    The loss is drawn over the tokens seen, or over epochs where the log counts those; held-out losses as a second line.
+    """
+    with loss_csv.open(encoding="utf-8", newline="") as file:
+        log = list(csv.DictReader(file))
+    by_epoch = "epoch" in log[0]
+    x = [float(row["epoch"]) if by_epoch else float(row["tokens"]) / 1e6 for row in log]
+    with mpl.rc_context({"svg.hashsalt": "loss", "svg.fonttype": "none", "font.size": 8}):
+        figure = Figure(figsize=(4.2, 2.4), layout="constrained")
+        axes = figure.add_subplot()
+        axes.plot(x, [float(row["loss"]) for row in log], color="#0072B2", linewidth=1, label="training")
+        if log[0].get("held_out"):
+            held_out = [float(row["held_out"]) for row in log]
+            axes.plot(x, held_out, color="#D55E00", linewidth=1, linestyle="--", label="held out")
+            axes.legend(frameon=False)
+        axes.set(xlabel="epochs" if by_epoch else "million tokens seen", ylabel="loss (nats)", ylim=(0, None))
+        axes.spines[["top", "right"]].set_visible(False)
+        figure.savefig(picture, metadata={"Date": None})
 
 
 def parameters_of(folder: Path) -> int:

@@ -1,37 +1,39 @@
-"""The nano router: a small RoBERTa that reads a question and says how likely it is that only the cloud gets it right.
+"""The nano router: a small RoBERTa that reads a question and says what the cloud is worth for it.
 
-It is trained on the two trained models' own answers to training questions. The label is 1 where the edge is wrong and
-the cloud is right, else 0: a question that both or neither can answer gains nothing in the cloud and costs money (the
-hard form of the label in Ding et al. 2024, Hybrid LLM, arXiv:2404.14618).
+It learns from the two trained models' own answers to training questions, by the same fine-tuning as any other encoder
+(`ianvs_collab.routing.scorers.encoder`), from random weights. Two labels are tried, `gain` and `delta`, and the one
+that orders held-out questions better is kept.
 """
 
 from __future__ import annotations
 
 import csv
 import json
-from collections.abc import Sequence
+import tempfile
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from random import Random
 
-import numpy as np
 import torch
 from sklearn.metrics import roc_auc_score
 from tokenizers.processors import TemplateProcessing
-from torch.nn import functional
-from tqdm import tqdm
 from transformers import PreTrainedTokenizerFast, RobertaConfig, RobertaForSequenceClassification
 
-from ianvs_collab.zoo.card import parameters_of
+from ianvs_collab.modelserver.backends.hf_loading import quiet
+from ianvs_collab.routing.evaluation import curve
+from ianvs_collab.routing.labels import target_of
+from ianvs_collab.routing.scorers.encoder import EncoderScorer
+from ianvs_collab.routing.scorers.finetuning import Epoch
+from ianvs_collab.routing.traces import Trace
+from ianvs_collab.routing.traces.trace import Floats
+from ianvs_collab.zoo.card import draw_loss, parameters_of
 from ianvs_collab.zoo.checkpoint import replace_folder
 from ianvs_collab.zoo.export import test_questions
-from ianvs_collab.zoo.generate import balanced
-from ianvs_collab.zoo.labels import Labelled, label, routed_accuracy, write_labelled
 from ianvs_collab.zoo.tokenizer import CLS, MAX_LENGTH, load_tokenizer
+from ianvs_collab.zoo.tracing import TRAIN_PER_CELL, TRAIN_SEED, graded, record, train_questions, write
 
-TRAIN_FOLDER = Path("testenv/nano/train_data")
-TRAIN_SEED = 7
 CLOUD_SHARE = 0.4
+CLASSES = {"gain": ("same", "gain"), "delta": ("loss", "same", "gain")}
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,18 +42,20 @@ class RouterSettings:
 
     Attributes:
         per_cell: labelled questions of each subject and language.
-        written: how many of these also go to the training data that other routers use.
-        epochs: passes over the labelled questions.
+        recorded: how many of these are recorded as the trace that other routers learn from.
+        epochs: passes over the labelled questions, at most.
+        patience: epochs without a better held-out loss after which training stops.
         batch_size: questions in a step.
-        rate: AdamW's learning rate at the start.
-        seed: of the questions, the initial weights and the order.
+        rate: AdamW's highest learning rate.
+        seed: of the initial weights, the order and the validation split.
     """
 
     per_cell: int = 240
-    written: int = 84
-    epochs: int = 8
+    recorded: int = TRAIN_PER_CELL
+    epochs: int = 16
+    patience: int = 4
     batch_size: int = 64
-    rate: float = 1e-3
+    rate: float = 2e-3
     seed: int = TRAIN_SEED
 
 
@@ -78,95 +82,84 @@ def build_router(tokenizer: PreTrainedTokenizerFast) -> RobertaForSequenceClassi
         pad_token_id=tokenizer.pad_token_id,
         bos_token_id=tokenizer.cls_token_id,
         eos_token_id=tokenizer.eos_token_id,
-        id2label={0: "edge", 1: "cloud"},
-        label2id={"edge": 0, "cloud": 1},
     )
     return RobertaForSequenceClassification(config)
 
 
-def fit(
-    model: RobertaForSequenceClassification,
-    tokenizer: PreTrainedTokenizerFast,
-    labelled: Sequence[Labelled],
-    settings: RouterSettings,
-) -> list[float]:
-    """Train with cross-entropy and a linearly falling learning rate; return the mean loss of each epoch in nats."""
-    torch.manual_seed(settings.seed)
-    rng = Random(settings.seed)  # noqa: S311 - an order of batches, not a secret
-    rows = list(labelled)
-    steps = settings.epochs * -(-len(rows) // settings.batch_size)
-    optimiser = torch.optim.AdamW(model.parameters(), lr=settings.rate, weight_decay=0.01)
-    schedule = torch.optim.lr_scheduler.LinearLR(optimiser, 1.0, 0.02, total_iters=steps)
-    losses = []
-    model.train()
-    for _ in tqdm(range(settings.epochs), desc="router", unit="epoch"):
-        rng.shuffle(rows)
-        total = 0.0
-        for start in range(0, len(rows), settings.batch_size):
-            chosen = rows[start : start + settings.batch_size]
-            inputs = tokenizer([row.question.prompt for row in chosen], padding=True, return_tensors="pt")
-            loss = functional.cross_entropy(model(**inputs).logits, torch.tensor([int(row.gain) for row in chosen]))
-            torch.autograd.backward(loss)
-            optimiser.step()
-            schedule.step()
-            optimiser.zero_grad(set_to_none=True)
-            total += loss.item() * len(chosen)
-        losses.append(total / len(rows))
-    model.train(False)
-    return losses
-
-
-@torch.inference_mode()
-def probabilities(
-    model: RobertaForSequenceClassification, tokenizer: PreTrainedTokenizerFast, prompts: Sequence[str]
-) -> list[float]:
-    """Return for each prompt the probability that only the cloud answers it right."""
-    result: list[float] = []
-    for start in range(0, len(prompts), 256):
-        inputs = tokenizer(list(prompts[start : start + 256]), padding=True, return_tensors="pt")
-        result += model(**inputs).logits.softmax(-1)[:, 1].tolist()
-    return result
+def fit(trace: Trace, label: str, settings: RouterSettings) -> EncoderScorer:
+    """Train a router from random weights on what both models made of a trace's questions."""
+    with tempfile.TemporaryDirectory() as folder, quiet():
+        tokenizer = router_tokenizer()
+        tokenizer.save_pretrained(folder)
+        build_router(tokenizer).save_pretrained(folder)
+        scorer = EncoderScorer(
+            model=folder,
+            from_scratch=True,
+            epochs=settings.epochs,
+            batch_size=settings.batch_size,
+            rate=settings.rate,
+            patience=settings.patience,
+            seed=settings.seed,
+        )
+        scorer.fit(trace.queries(), target_of(trace, label))
+    names = CLASSES[label]
+    scorer.classifier_.model.config.id2label = dict(enumerate(names))
+    scorer.classifier_.model.config.label2id = {name: number for number, name in enumerate(names)}
+    return scorer
 
 
 def train_router(weights: Path, train_folder: Path, settings: RouterSettings | None = None) -> str:
-    """Label training questions with both models, train the router, write it, its card and the labelled questions.
+    """Record a trace of both models, train the router on it, write both and a model card.
 
     Returns:
         One line that says how good it is on held-out questions.
     """
     settings = settings or RouterSettings()
-    questions = balanced("train", settings.per_cell, settings.seed)
-    labelled = label(questions, weights)
-    write_labelled(train_folder, labelled[: settings.written * len(questions) // settings.per_cell], settings.seed)
-    tokenizer = router_tokenizer()
-    torch.manual_seed(settings.seed)
-    model = build_router(tokenizer)
-    losses = fit(model, tokenizer, labelled, settings)
-    held_out = label(test_questions(), weights)
-    measured = measure(held_out, probabilities(model, tokenizer, [row.question.prompt for row in held_out]))
-
-    def write(folder: Path) -> None:
-        model.to(dtype=torch.float16).save_pretrained(folder)  # type: ignore[call-arg]
-        tokenizer.save_pretrained(folder)
-        _write_card(folder, measured, losses, len(labelled))
-
-    replace_folder(weights / "router", write)
-    return f"router: AUC {measured['auc']:.3f}, accuracy {measured['routed']:.1%} at {CLOUD_SHARE:.0%} cloud share"
+    questions = train_questions(settings.per_cell)
+    shown = questions[: settings.recorded * len(questions) // settings.per_cell]
+    recorded = record(shown, weights)
+    write(train_folder, shown, recorded)
+    rest = questions[len(shown) :]
+    labelled = Trace([*recorded, *graded(rest, weights)] if rest else recorded.rows)
+    return make_router(weights, labelled, graded(test_questions(), weights), settings)
 
 
-def measure(labelled: Sequence[Labelled], scores: Sequence[float]) -> dict[str, float]:
-    """Compare the router with both models alone, with chance and with an oracle, at the same cloud share."""
-    edge = float(np.mean([row.edge_correct for row in labelled]))
-    cloud = float(np.mean([row.cloud_correct for row in labelled]))
-    gains = [row.gain for row in labelled]
+def make_router(weights: Path, labelled: Trace, held_out: Trace, settings: RouterSettings) -> str:
+    """Train with each label, keep the better router, and write it with its card.
+
+    Returns:
+        One line that says how good it is on held-out questions.
+    """
+    scorers = {label: fit(labelled, label, settings) for label in CLASSES}
+    measured = {label: measure(held_out, scorer.scores(held_out.queries())) for label, scorer in scorers.items()}
+    best = max(measured, key=lambda label: measured[label]["apgr"])
+
+    def write_into(folder: Path) -> None:
+        scorer = scorers[best]
+        scorer.classifier_.model.to(dtype=torch.float16)
+        scorer.save(folder)
+        _write_card(folder, best, measured, scorer.history_, len(labelled))
+
+    replace_folder(weights / "router", write_into)
+    told = ", ".join(f"{label} {values['apgr']:.3f}" for label, values in measured.items())
+    return f"router: APGR {told}; accuracy {measured[best]['routed']:.1%} at {CLOUD_SHARE:.0%} cloud share"
+
+
+def measure(trace: Trace, scores: Floats) -> dict[str, float]:
+    """Compare a router with both models alone, with chance and with an oracle, at the same cloud share."""
+    edge, cloud = trace.quality("edge"), trace.quality("cloud")
+    router, oracle = curve(scores, edge, cloud), curve(cloud - edge, edge, cloud)
     return {
-        "questions": len(labelled),
-        "auc": float(roc_auc_score(gains, scores)),
-        "edge": edge,
-        "cloud": cloud,
-        "random": edge + CLOUD_SHARE * (cloud - edge),
-        "routed": routed_accuracy(labelled, scores, CLOUD_SHARE),
-        "oracle": routed_accuracy(labelled, [float(gain) for gain in gains], CLOUD_SHARE),
+        "questions": len(trace),
+        "auc": float(roc_auc_score(cloud > edge, scores)),
+        "apgr": router.apgr,
+        "normalised": router.normalised,
+        "oracle_apgr": oracle.apgr,
+        "edge": float(edge.mean()),
+        "cloud": float(cloud.mean()),
+        "random": float(edge.mean() + CLOUD_SHARE * (cloud - edge).mean()),
+        "routed": float(router.quality_at(CLOUD_SHARE)),
+        "oracle": float(oracle.quality_at(CLOUD_SHARE)),
     }
 
 
@@ -179,27 +172,55 @@ pipeline_tag: text-classification
 
 # Nano router
 
-A RoBERTa-architecture encoder ({parameters:,} parameters) that reads a question and gives the probability that the nano
-edge model gets it wrong and the nano cloud model gets it right (label `cloud`). Trained on both models' own answers to
-{trained:,} training questions. Again: `python -m ianvs_collab.zoo.train --model router`.
+A RoBERTa-architecture encoder ({parameters:,} parameters) that reads a question and says how likely it is that the nano
+cloud model does better than the nano edge model (classes {classes}). Its score is the expected worth of the cloud; what
+each class is worth stands under `worth` in `config.json`. Trained from random weights on both models' own answers to
+{trained:,} training questions, among them those of the trace in `testenv/nano/train_data`. Again:
+`python -m ianvs_collab.zoo.train --model router`.
 
-On {questions:.0f} held-out questions (the first 612 are the test set of `testenv/nano`) its AUC is {auc:.3f}.
-Accuracy when {share:.0%}
-of the questions go to the cloud:
+On {questions:.0f} held-out questions (the first 612 are the test set of `testenv/nano`) it has an AUC of {auc:.3f} for
+telling where only the cloud is right. Accuracy when {share:.0%} of the questions go to the cloud:
 
 | edge only | cloud only | random {share:.0%} | this router {share:.0%} | oracle {share:.0%} |
 |---|---|---|---|---|
 | {edge:.1%} | {cloud:.1%} | {random:.1%} | {routed:.1%} | {oracle:.1%} |
 
-The oracle sends the questions first that only the cloud gets right.
+The oracle sends the questions first that only the cloud gets right. Over all cloud shares (APGR; random order has 0.5,
+the oracle {oracle_apgr:.3f}), by the label that was learned; the better one is kept, so its figure is a bit flattered:
+
+| label | APGR | normalised |
+|---|---|---|
+{labels}
+
+![Loss over epochs](loss.svg)
+
+A router that is fine-tuned from this checkpoint has seen the answers to the trace's questions: judge it on other ones.
 """
 
 
-def _write_card(folder: Path, measured: dict[str, float], losses: Sequence[float], trained: int) -> None:
-    text = _CARD.format(**measured, parameters=parameters_of(folder), trained=trained, share=CLOUD_SHARE)
+def _write_card(
+    folder: Path, label: str, measured: Mapping[str, Mapping[str, float]], losses: Sequence[Epoch], trained: int
+) -> None:
+    rows = [f"| {name} | {values['apgr']:.3f} | {values['normalised']:.3f} |" for name, values in measured.items()]
+    text = _CARD.format(
+        **measured[label],
+        parameters=parameters_of(folder),
+        classes=", ".join(f"`{name}`" for name in CLASSES[label]),
+        trained=trained,
+        share=CLOUD_SHARE,
+        labels="\n".join(rows),
+    )
     (folder / "README.md").write_text(text, encoding="utf-8")
-    (folder / "evaluation.json").write_text(json.dumps(measured, indent=2) + "\n", encoding="utf-8")
+    evaluation = {"label": label, **measured[label], "by_label": measured}
+    (folder / "evaluation.json").write_text(json.dumps(evaluation, indent=2) + "\n", encoding="utf-8")
     with (folder / "loss.csv").open("w", encoding="utf-8", newline="") as file:
         writer = csv.writer(file, lineterminator="\n")
-        writer.writerow(["epoch", "loss"])
-        writer.writerows((number, round(loss, 4)) for number, loss in enumerate(losses, start=1))
+        writer.writerow(["epoch", "loss", "held_out"])
+        writer.writerows(
+            (number, *map(_rounded, (epoch.loss, epoch.held_out))) for number, epoch in enumerate(losses, 1)
+        )
+    draw_loss(folder / "loss.csv", folder / "loss.svg")
+
+
+def _rounded(loss: float | None) -> float | str:
+    return "" if loss is None else round(loss, 4)

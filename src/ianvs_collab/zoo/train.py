@@ -19,8 +19,9 @@ from ianvs_collab.zoo.checkpoint import WEIGHTS, replace_folder, save_checkpoint
 from ianvs_collab.zoo.evaluate import Score, answer, answer_at_exits
 from ianvs_collab.zoo.export import test_questions
 from ianvs_collab.zoo.model import SHAPES
-from ianvs_collab.zoo.router import TRAIN_FOLDER, train_router
+from ianvs_collab.zoo.router import train_router
 from ianvs_collab.zoo.tokenizer import load_tokenizer
+from ianvs_collab.zoo.tracing import TRAIN_FOLDER
 from ianvs_collab.zoo.trainer import Settings, Trainer, load_state, save_state
 from ianvs_collab.zoo.workers import agreed, run_workers
 
@@ -67,7 +68,7 @@ def _log_row(trainer: Trainer, losses: dict[int, float]) -> dict[str, float]:
 
 @dataclass(frozen=True, slots=True)
 class Folders:
-    """Where training states, finished checkpoints and the router's labelled questions are kept."""
+    """Where training states, finished checkpoints and the trace that routers learn from are kept."""
 
     build: Path
     weights: Path
@@ -83,7 +84,7 @@ def parse_arguments(arguments: list[str] | None = None) -> tuple[Settings, Folde
         parser.add_argument(f"--{item.name.replace('_', '-')}", type=type(default), default=default)
     parser.add_argument("--build", type=Path, default=Path("build/zoo"), help="where states are kept")
     parser.add_argument("--weights", type=Path, default=WEIGHTS, help="where the finished checkpoint goes")
-    parser.add_argument("--train-data", type=Path, default=TRAIN_FOLDER, help="where labelled questions go")
+    parser.add_argument("--train-data", type=Path, default=TRAIN_FOLDER, help="where the routers' trace goes")
     values = vars(parser.parse_args(arguments))
     folders = Folders(*(values.pop(name) for name in ("build", "weights", "train_data")))
     return Settings(**values), folders

@@ -12,6 +12,7 @@ import pytest
 
 import ianvs_collab
 from ianvs_collab.cli import main
+from ianvs_collab.job.lock import locked
 
 Capture = pytest.CaptureFixture[str]
 RUN = ["-f", "job.yaml", "--quiet"]
@@ -238,6 +239,21 @@ def test_resuming_nothing_is_told_in_the_last_line(folder: Any, capsys: Capture)
     assert line.startswith(
         "RuntimeError: benchmarkingjob runs failed, error: there is no run to resume in ./workspace/demo"
     )
+
+
+def test_a_run_in_a_workspace_in_use_is_refused(folder: Any, capsys: Capture) -> None:
+    with locked("workspace/demo"):
+        assert status(*RUN) == 1
+        err = capsys.readouterr().err
+        assert sorted(os.listdir("workspace/demo")) == [".lock"]
+        assert status(*RUN, "--workspace", "other") == 0
+        assert status(*RUN, "--dry-run") == 0
+    assert err == (
+        f"RuntimeError: benchmarkingjob runs failed, error: the run of process {os.getpid()} is going on in"
+        f" {folder.path}/workspace/demo; wait until it has ended, or choose another folder with --workspace.\n"
+    )
+    assert status(*RUN) == 0
+    assert ".lock" not in os.listdir("workspace/demo")
 
 
 def test_a_workspace_that_cannot_be_written_is_told(folder: Any, capsys: Capture) -> None:

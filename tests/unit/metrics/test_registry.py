@@ -40,7 +40,13 @@ PROMISED = {
 
 def test_every_promised_metric_exists() -> None:
     assert set(metrics()) >= PROMISED
-    assert set(metrics()) - PROMISED == {"Failed Queries", "Measured Queries", "Energy Source"}
+    assert set(metrics()) - PROMISED == {
+        "Failed Queries",
+        "Measured Queries",
+        "Energy Source",
+        "PII Rate",
+        "Leaked PII Rate",
+    }
 
 
 def documented(page: Path) -> dict[str, tuple[str, str, str]]:
@@ -63,7 +69,7 @@ def test_the_reference_page_documents_every_metric_and_no_other(repository: Path
         assert rows[name] == (one.family, one.unit or "–", one.better or "–"), name
 
 
-@pytest.mark.parametrize("family", ["quality", "latency", "traffic", "cost"])
+@pytest.mark.parametrize("family", ["quality", "latency", "traffic", "cost", "privacy"])
 def test_the_plug_in_files_register_their_family(repository: Path, make: SimpleNamespace, family: str) -> None:
     path = str(repository / "testenv" / "metrics" / f"{family}.py")
     assert metrics(family)

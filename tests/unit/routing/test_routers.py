@@ -165,12 +165,3 @@ def test_few_shot_examples_do_not_reach_the_router(labelled: Path) -> None:
     plain = ask(text="What is the capital of land 3?\nA. x\nB. y")
     shots = Query(query_id="q", query=examples + plain["query"], shots=1)
     assert router.score(shots) == router.score(plain)
-
-
-def test_a_router_needs_both_kinds_of_query_to_learn_from(tmp_path: Path) -> None:
-    folder = tmp_path / "onesided"
-    folder.mkdir()
-    (folder / "data.jsonl").write_text('{"id": "a", "query": "?"}\n', encoding="utf-8")
-    (folder / "labels.csv").write_text("query_id,edge_correct,cloud_correct\na,1,1\n", encoding="utf-8")
-    with pytest.raises(RouterError, match="0 queries where the cloud helps and 1 where it does not"):
-        TfidfRouter(str(folder))

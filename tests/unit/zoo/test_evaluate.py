@@ -66,7 +66,7 @@ def test_a_card_states_what_was_measured(tmp_path: Path) -> None:
     for name in ("config.json", "model.safetensors"):
         (folder / name).write_bytes((WEIGHTS / "edge" / name).read_bytes())
     loss = tmp_path / "loss.csv"
-    loss.write_text("step,tokens,minutes\n1,2000000,3.0\n")
+    loss.write_text("step,tokens,minutes,loss\n1,2000000,3.0,1.5\n")
     overall = write_card(folder, "edge", questions, {1: [False] * len(right), 2: right}, loss)
     card = (folder / "README.md").read_text(encoding="utf-8")
     assert overall == Score(4, len(questions))
@@ -76,6 +76,7 @@ def test_a_card_states_what_was_measured(tmp_path: Path) -> None:
     assert f"{parameters_of(folder):,} parameters" in card
     assert json.loads((folder / "evaluation.json").read_text())["addition"] == {"right": 4, "total": 4}
     assert (folder / "loss.csv").read_text() == loss.read_text()
+    assert "million tokens seen" in (folder / "loss.svg").read_text(encoding="utf-8")
 
 
 def test_a_table_has_a_row_for_each_group() -> None:

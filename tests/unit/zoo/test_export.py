@@ -1,11 +1,11 @@
 from __future__ import annotations
 
-import csv
 import json
 from pathlib import Path
 
 import pytest
 
+from ianvs_collab.routing.traces import read_trace
 from ianvs_collab.zoo.export import main, row_of, write_questions
 from ianvs_collab.zoo.export import test_questions as held_out_questions
 from ianvs_collab.zoo.generate import CELLS, balanced
@@ -69,12 +69,12 @@ def test_committed_train_and_test_data_share_no_question(repository: Path) -> No
         assert split_of(f"addition|{first} + {second}") == "train"
 
 
-def test_every_training_question_is_labelled(repository: Path) -> None:
+def test_every_training_question_is_in_the_trace(repository: Path) -> None:
     folder = repository / "testenv" / "nano" / "train_data"
-    with (folder / "labels.csv").open(encoding="utf-8", newline="") as file:
-        labels = {row["query_id"]: row for row in csv.DictReader(file)}
+    trace = read_trace(folder)
     rows = rows_of(folder)
-    assert labels.keys() == {row["id"] for row in rows}
-    assert {row["id"]: row["level_4_dim"] for row in rows} == {key: row["subject"] for key, row in labels.items()}
-    for column in ("edge_correct", "cloud_correct"):
-        assert {row[column] for row in labels.values()} == {"0", "1"}
+    assert [row.query_id for row in trace] == [row["id"] for row in rows]
+    assert trace.subjects.tolist() == [row["level_4_dim"] for row in rows]
+    for side in ("edge", "cloud"):
+        assert set(trace.quality(side)) == {0.0, 1.0}
+        assert all(getattr(row, side).logprobs for row in trace)

@@ -1,60 +1,53 @@
+"""The nano router learns from a trace which questions gain, and its command writes trace, checkpoint and card."""
+
 from __future__ import annotations
 
+import csv
 import json
+from collections.abc import Callable
 from pathlib import Path
 
+import numpy as np
 import pytest
-import torch
-from transformers import AutoModelForSequenceClassification, AutoTokenizer
+from transformers import AutoModelForSequenceClassification
 
-from ianvs_collab.zoo import router
+from ianvs_collab.routing.scorers.encoder import EncoderScorer
+from ianvs_collab.routing.traces import Trace, read_trace
+from ianvs_collab.zoo import router, tracing
 from ianvs_collab.zoo import train as command
 from ianvs_collab.zoo.checkpoint import WEIGHTS
 from ianvs_collab.zoo.generate import balanced
-from ianvs_collab.zoo.labels import Labelled, label, routed_accuracy, write_labelled
-from ianvs_collab.zoo.router import RouterSettings, build_router, fit, measure, probabilities, router_tokenizer
+from ianvs_collab.zoo.question import Question
+from ianvs_collab.zoo.router import RouterSettings, fit, make_router, measure, router_tokenizer
 
-QUICK = RouterSettings(per_cell=1, written=1, epochs=1, batch_size=16)
-
-
-def labelled_by(wrong_at_edge) -> list[Labelled]:
-    return [Labelled(q, not wrong_at_edge(q), True) for q in balanced("train", 4, seed=3)]
+QUICK = RouterSettings(per_cell=2, recorded=1, epochs=1, batch_size=16)
 
 
-def test_a_gain_is_an_edge_error_that_the_cloud_mends() -> None:
-    (question, *_) = balanced("train", 1, seed=1)
-    gains = {(e, c): Labelled(question, e, c).gain for e in (False, True) for c in (False, True)}
-    assert gains == {(False, True): True, (False, False): False, (True, False): False, (True, True): False}
+def trace_of(edge: Callable[[Question], bool], cloud: Callable[[Question], bool] = lambda q: True) -> Trace:
+    """A trace of 272 questions that says by a rule who is right."""
+    questions = balanced("train", 8, seed=3)
+    return tracing.trace_of(questions, [edge(q) for q in questions], [cloud(q) for q in questions])
 
 
-def test_labels_are_the_models_own_answers(monkeypatch: pytest.MonkeyPatch) -> None:
-    answers = {"edge": [True, False], "cloud": [False, True]}
-    monkeypatch.setattr("ianvs_collab.zoo.labels.answer", lambda folder, _: answers[folder.name])
-    questions = balanced("train", 1, seed=1)[:2]
-    rows = label(questions, Path("weights"))
-    assert [(row.edge_correct, row.cloud_correct) for row in rows] == [(True, False), (False, True)]
-    assert [row.question for row in rows] == questions
+def test_the_measured_accuracies_lie_where_they_must() -> None:
+    trace = trace_of(lambda q: q.subject != "addition")  # 16 of 272 wrong at the edge, all right in the cloud
+    gain = trace.quality("cloud") - trace.quality("edge")
+    best, worst = measure(trace, gain), measure(trace, -gain)
+    assert (best["edge"], best["cloud"]) == (pytest.approx(256 / 272), 1.0)
+    assert best["routed"] == best["oracle"] == 1.0
+    assert best["normalised"] == pytest.approx(1.0)
+    assert worst["routed"] == worst["edge"]
+    assert (best["auc"], worst["auc"]) == (1.0, 0.0)
+    assert best["random"] == pytest.approx(best["edge"] + 0.4 * 16 / 272)
 
 
-def test_routed_accuracy_sends_the_highest_scores_to_the_cloud() -> None:
-    rows = labelled_by(lambda q: q.subject == "addition")  # 8 of 136 wrong at the edge, all right in the cloud
-    perfect = [float(row.gain) for row in rows]
-    share = 8 / len(rows)
-    assert routed_accuracy(rows, perfect, share) == 1.0
-    assert routed_accuracy(rows, [-score for score in perfect], share) == pytest.approx(1 - share)
-    assert routed_accuracy(rows, perfect, 0.0) == pytest.approx(1 - share)
-
-
-def test_the_router_learns_which_questions_gain() -> None:
-    torch.manual_seed(0)
-    tokenizer = router_tokenizer()
-    model = build_router(tokenizer)
-    rows = labelled_by(lambda q: q.subject in {"addition", "comparison", "elements"})
-    losses = fit(model, tokenizer, rows, RouterSettings(epochs=25, batch_size=16))
-    assert losses[-1] < 0.5 * losses[0]
-    measured = measure(rows, probabilities(model, tokenizer, [row.question.prompt for row in rows]))
-    assert measured["auc"] > 0.95
-    assert measured["edge"] < measured["random"] < measured["routed"] <= measured["oracle"] <= measured["cloud"]
+@pytest.mark.parametrize("label", ["gain", "delta"])
+def test_the_router_learns_which_questions_gain(label: str) -> None:
+    trace = trace_of(lambda q: q.language == "en", lambda q: q.subject != "antonyms")
+    scorer = fit(trace, label, RouterSettings(epochs=8, patience=8, batch_size=16))
+    assert scorer.history_[-1].loss < 0.7 * scorer.history_[0].loss
+    assert measure(trace, scorer.scores(trace.queries()))["auc"] > 0.9
+    assert tuple(scorer.classifier_.model.config.id2label.values()) == router.CLASSES[label]
 
 
 def test_router_tokens_start_with_the_classification_token_and_pad_on_the_right() -> None:
@@ -64,33 +57,63 @@ def test_router_tokens_start_with_the_classification_token_and_pad_on_the_right(
     assert inputs[0][-1] == tokenizer.pad_token_id
 
 
-def test_probabilities_do_not_depend_on_padding() -> None:
-    model, tokenizer = build_router(router_tokenizer()).eval(), router_tokenizer()
-    prompts = [question.prompt for question in balanced("train", 1, seed=2)]
-    alone = [probabilities(model, tokenizer, [prompt])[0] for prompt in prompts]
-    assert probabilities(model, tokenizer, prompts) == pytest.approx(alone, abs=1e-5)
-    assert probabilities(model, tokenizer, []) == []
+def test_the_better_label_is_kept(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    trace = trace_of(lambda q: q.subject != "addition")
+    apgr = {"gain": 0.6, "delta": 0.5}
+    measured = iter([{**measure(trace, np.zeros(len(trace))), "apgr": value} for value in apgr.values()])
+    monkeypatch.setattr(router, "measure", lambda *_: next(measured))
+    told = make_router(tmp_path, trace, trace, QUICK)
+    assert told.startswith("router: APGR gain 0.600, delta 0.500; accuracy ")
+    evaluation = json.loads((tmp_path / "router" / "evaluation.json").read_text())
+    assert evaluation["label"] == "gain"
+    assert {label: values["apgr"] for label, values in evaluation["by_label"].items()} == apgr
+    config = json.loads((tmp_path / "router" / "config.json").read_text())
+    assert config["id2label"] == {"0": "same", "1": "gain"}
+    assert config["worth"] == [0.0, 1.0]
 
 
-def test_the_command_labels_trains_and_writes(tmp_path: Path, monkeypatch, capsys) -> None:
+def test_the_command_records_trains_and_writes(tmp_path: Path, monkeypatch, capsys) -> None:
     monkeypatch.setattr(router, "test_questions", lambda: balanced("test", 1, seed=1))
     monkeypatch.setattr(router, "RouterSettings", lambda: QUICK)
     for name in ("edge", "cloud"):
         (tmp_path / name).symlink_to(WEIGHTS / name)
     command.main(["--model", "router", "--weights", str(tmp_path), "--train-data", str(tmp_path / "train_data")])
-    assert capsys.readouterr().out.startswith("router: AUC 0.")
-    model = AutoModelForSequenceClassification.from_pretrained(tmp_path / "router", dtype=torch.float32)
-    tokenizer = AutoTokenizer.from_pretrained(tmp_path / "router")
-    assert model.config.id2label == {0: "edge", 1: "cloud"}
-    assert 0 < probabilities(model, tokenizer, ["What is 1 + 1?"])[0] < 1
-    assert json.loads((tmp_path / "router" / "evaluation.json").read_text())["questions"] == 34
-    assert len((tmp_path / "train_data" / "data.jsonl").read_text(encoding="utf-8").splitlines()) == 34
-    assert "AUC is 0." in (tmp_path / "router" / "README.md").read_text()
+    assert capsys.readouterr().out.startswith("router: APGR gain 0.")
+
+    trace = read_trace(tmp_path / "train_data")
+    assert len(trace) == len((tmp_path / "train_data" / "data.jsonl").read_text(encoding="utf-8").splitlines()) == 34
+    assert all(row.edge.logprobs for row in trace)
+    scorer = EncoderScorer()
+    scorer.restore(tmp_path / "router")
+    scores = scorer.scores(trace.queries())
+    assert len(scores) == 34
+    assert np.all((scores >= -1) & (scores <= 1))
+    assert AutoModelForSequenceClassification.from_pretrained(tmp_path / "router").config.model_type == "roberta"
+    evaluation = json.loads((tmp_path / "router" / "evaluation.json").read_text())
+    assert evaluation["questions"] == 34
+    card = (tmp_path / "router" / "README.md").read_text()
+    assert "68 training questions" in card
+    assert f"AUC of {evaluation['auc']:.3f}" in card
+    with (tmp_path / "router" / "loss.csv").open(newline="") as file:
+        assert [row["epoch"] for row in csv.DictReader(file)] == ["1"]
+    assert (tmp_path / "router" / "loss.svg").read_text(encoding="utf-8").startswith("<?xml")
 
 
-def test_labels_are_written_beside_the_questions(tmp_path: Path) -> None:
-    rows = labelled_by(lambda q: q.language == "zh")[:3]
-    write_labelled(tmp_path, rows, seed=3)
-    lines = (tmp_path / "labels.csv").read_text().splitlines()
-    assert lines[0] == "query_id,subject,edge_correct,cloud_correct"
-    assert lines[1:] == [f"{r.question.id},{r.question.subject},{int(r.edge_correct)},1" for r in rows]
+def test_batch_grading_and_recording_agree_on_who_is_right() -> None:
+    questions = tracing.train_questions(1)
+    recorded, graded = tracing.record(questions), tracing.graded(questions)
+    for side in ("edge", "cloud"):
+        assert recorded.quality(side).tolist() == graded.quality(side).tolist()
+
+
+def test_the_tracing_command_writes_questions_and_trace(tmp_path: Path, capsys) -> None:
+    tracing.main(["--folder", str(tmp_path), "--per-cell", "1"])
+    trace = read_trace(tmp_path)
+    assert capsys.readouterr().out.startswith("34 questions: edge ")
+    assert trace.provenance["edge"]["model"] == "zoo:edge"
+    assert str(tmp_path) not in (tmp_path / "trace.json").read_text()
+
+
+def test_a_model_that_fails_stops_the_recording() -> None:
+    with pytest.raises(RuntimeError, match="out of memory"):
+        tracing._fail("out of memory")

@@ -10,20 +10,21 @@ import torch
 from safetensors import safe_open
 from transformers import AutoConfig, AutoModelForCausalLM, AutoModelForSequenceClassification, AutoTokenizer
 
+from ianvs_collab.routing.scorers.encoder import EncoderScorer
 from ianvs_collab.zoo.checkpoint import WEIGHTS
 from ianvs_collab.zoo.evaluate import answer_at_exits
 from ianvs_collab.zoo.export import test_questions as held_out_questions
-from ianvs_collab.zoo.labels import label
-from ianvs_collab.zoo.router import measure, probabilities
+from ianvs_collab.zoo.router import measure
 from ianvs_collab.zoo.subjects import SUBJECTS
+from ianvs_collab.zoo.tracing import graded
 
 SUBSET = 204  # six of each subject and language
 
 
 @pytest.fixture(scope="module")
-def labelled():
+def trace():
     torch.set_num_threads(1)
-    return label(held_out_questions()[:SUBSET], WEIGHTS)
+    return graded(held_out_questions()[:SUBSET], WEIGHTS)
 
 
 def evaluation(name: str) -> dict:
@@ -52,16 +53,15 @@ def test_the_router_loads_without_a_warning(caplog) -> None:
 def test_weights_are_float16_safetensors_of_at_most_16_mb() -> None:
     files = [path for path in WEIGHTS.rglob("*") if path.is_file()]
     assert sum(path.stat().st_size for path in files) <= 16e6
-    assert {path.suffix for path in files} <= {".safetensors", ".json", ".md", ".csv", ".jinja"}
+    assert {path.suffix for path in files} <= {".safetensors", ".json", ".md", ".csv", ".svg", ".jinja"}
     for path in WEIGHTS.rglob("*.safetensors"):
         with safe_open(path, framework="pt") as file:
             assert {file.get_slice(name).get_dtype() for name in file.keys()} == {"F16"}  # noqa: SIM118
 
 
-def test_models_are_as_accurate_as_their_cards_say(labelled) -> None:
-    edge = sum(row.edge_correct for row in labelled) / len(labelled)
-    cloud = sum(row.cloud_correct for row in labelled) / len(labelled)
-    for name, measured in (("edge", edge), ("cloud", cloud)):
+def test_models_are_as_accurate_as_their_cards_say(trace) -> None:
+    for name in ("edge", "cloud"):
+        measured = trace.quality(name).mean()
         stated = evaluation(name)["all"]
         assert stated["total"] >= 1000
         assert measured == pytest.approx(stated["right"] / stated["total"], abs=0.08)
@@ -76,10 +76,10 @@ def test_the_gap_differs_by_subject() -> None:
     assert max(gaps) > 0.40
 
 
-def test_the_router_beats_chance_on_held_out_questions(labelled) -> None:
-    model = AutoModelForSequenceClassification.from_pretrained(WEIGHTS / "router", dtype=torch.float32).eval()
-    tokenizer = AutoTokenizer.from_pretrained(WEIGHTS / "router")
-    measured = measure(labelled, probabilities(model, tokenizer, [row.question.prompt for row in labelled]))
+def test_the_router_beats_chance_on_held_out_questions(trace) -> None:
+    scorer = EncoderScorer()
+    scorer.restore(WEIGHTS / "router")
+    measured = measure(trace, scorer.scores(trace.queries()))
     assert measured["auc"] > 0.7
     assert measured["edge"] < measured["random"] < measured["routed"] <= measured["oracle"]
 

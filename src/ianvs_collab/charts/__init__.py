@@ -1,0 +1,1 @@
+"""Pictures that both leaderboards and routers draw; they know nothing of either."""
