@@ -169,6 +169,15 @@ def test_subjects_are_left_out_where_that_is_asked_for(capsys: pytest.CaptureFix
     assert "without riddle" in Path("report/report.md").read_text(encoding="utf-8")
 
 
+def test_a_learning_curve_has_a_row_for_each_size(capsys: pytest.CaptureFixture[str]) -> None:
+    words = ["--scorers", "toy-word", "--set", "toy-word.place=1", "--train-sizes", "20", "100"]
+    assert main([*EVALUATE, *words]) == 0
+    told = capsys.readouterr().out.splitlines()
+    assert [line.partition(" (")[0] for line in told[:2]] == ["toy-word, 20 queries", "toy-word, 100 queries"]
+    assert "| toy-word, 100 queries | delta |" in Path("report/report.md").read_text(encoding="utf-8")
+    assert "161" in fails(capsys, *EVALUATE, "--scorers", "toy-word", "--train-sizes", "161")
+
+
 def test_a_stored_router_is_judged_on_what_it_has_not_seen(capsys: pytest.CaptureFixture[str]) -> None:
     main([*TRAIN, "--set", "place=1"])
     capsys.readouterr()

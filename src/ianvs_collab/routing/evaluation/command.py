@@ -14,7 +14,7 @@ from ianvs_collab.routing.base import RouterError
 from ianvs_collab.routing.evaluation.crossval import SPLITS, compare, make_plan
 from ianvs_collab.routing.evaluation.report import write_report
 from ianvs_collab.routing.evaluation.result import Fold, Result
-from ianvs_collab.routing.evaluation.splits import HELD_OUT, LEFT_OUT, Plan, Split, without_subjects
+from ianvs_collab.routing.evaluation.splits import HELD_OUT, LEFT_OUT, Plan, Split, learning_curve, without_subjects
 from ianvs_collab.routing.heldout import unseen_part
 from ianvs_collab.routing.labels import LABELS
 from ianvs_collab.routing.scorer import Scorer, make_scorer, scorer_names
@@ -35,6 +35,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--split", choices=SPLITS, default="iid", help="how folds are made (default: iid)")
     parser.add_argument("--folds", type=int, default=5, metavar="N", help="number of folds (default: 5)")
     parser.add_argument("--repeats", type=int, metavar="N", help="of the folds (default: 1; 10 for leave-subjects-out)")
+    parser.add_argument(
+        "--train-sizes", nargs="+", type=int, default=[], metavar="N", help="learning curve: train on N queries a fold"
+    )
     parser.add_argument("--without", nargs="+", default=[], metavar="SUBJECT", help="subjects to leave out")
     parser.add_argument("--jobs", type=int, default=1, metavar="N", help="processes; times need 1 (default: 1)")
     parser.add_argument("--seed", type=int, default=0, metavar="N", help="seed of folds and bootstrap (default: 0)")
@@ -123,7 +126,13 @@ def _settings_by_scorer(words: Sequence[str], scorers: Sequence[str]) -> Mapping
 
 def _cross_validated(trace: Trace, scorers: Mapping[str, Scorer], arguments: argparse.Namespace) -> list[Result]:
     plan = make_plan(trace, arguments.split, folds=arguments.folds, repeats=arguments.repeats, seed=arguments.seed)
-    return compare(trace, scorers, arguments.labels, plan, jobs=arguments.jobs)
+    if not arguments.train_sizes:
+        return compare(trace, scorers, arguments.labels, plan, jobs=arguments.jobs)
+    results = []
+    for size, shorter in learning_curve(plan, arguments.train_sizes, arguments.seed).items():
+        named = {f"{name}, {size} queries": scorer for name, scorer in scorers.items()}
+        results += compare(trace, named, arguments.labels, shorter, jobs=arguments.jobs)
+    return results
 
 
 def _told(one: Result) -> str:
