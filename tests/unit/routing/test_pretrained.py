@@ -8,44 +8,20 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from tokenizers import Tokenizer, models, pre_tokenizers, processors
-from transformers import PreTrainedTokenizerFast, RobertaConfig, RobertaForSequenceClassification
+from transformers import RobertaForSequenceClassification
 
 from ianvs_collab.inference import Query
 from ianvs_collab.routing import RobertaRouter, RouterError
 from ianvs_collab.routing.traces import read_trace
 
-WORDS = ["<s>", "<pad>", "</s>", "<unk>", "sum", "city", "A", "B"]
-POSITIONS = 18  # RoBERTa starts to count after the padding index: 16 tokens fit
+from .checkpoints import POSITIONS, SPECIAL, write_roberta
+
+WORDS = [*SPECIAL, "sum", "city", "A", "B"]
 
 
 @pytest.fixture(scope="session")
 def checkpoint(tmp_path_factory: pytest.TempPathFactory) -> str:
-    """A RoBERTa of a few hundred parameters with random weights, as an ordinary checkpoint folder."""
-    folder = tmp_path_factory.mktemp("router")
-    tokenizer = Tokenizer(models.WordLevel({word: index for index, word in enumerate(WORDS)}, unk_token="<unk>"))
-    tokenizer.pre_tokenizer = pre_tokenizers.Whitespace()
-    tokenizer.post_processor = processors.TemplateProcessing(
-        single="<s> $A </s>", special_tokens=[("<s>", 0), ("</s>", 2)]
-    )
-    PreTrainedTokenizerFast(
-        tokenizer_object=tokenizer, bos_token="<s>", eos_token="</s>", pad_token="<pad>", unk_token="<unk>"
-    ).save_pretrained(folder)
-    torch.manual_seed(0)
-    config = RobertaConfig(
-        vocab_size=len(WORDS),
-        hidden_size=32,
-        num_hidden_layers=1,
-        num_attention_heads=2,
-        intermediate_size=32,
-        max_position_embeddings=POSITIONS,
-        type_vocab_size=1,
-        pad_token_id=1,
-        num_labels=2,
-        initializer_range=1.0,
-    )
-    RobertaForSequenceClassification(config).save_pretrained(folder)
-    return str(folder)
+    return str(write_roberta(tmp_path_factory.mktemp("router"), WORDS, layers=1, initializer_range=1.0))
 
 
 def ask(text: str) -> Query:

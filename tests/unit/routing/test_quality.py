@@ -6,21 +6,21 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from tokenizers import Tokenizer, models, pre_tokenizers, processors
 from transformers import (
     AutoModelForCausalLM,
     AutoTokenizer,
     BartConfig,
     BartForConditionalGeneration,
     BartModel,
-    PreTrainedTokenizerFast,
 )
 
 from ianvs_collab.modelserver import ModelServerError, resolve_model
 from ianvs_collab.routing import RouterError
 from ianvs_collab.routing.quality import BartScore, OptionLikelihood, bart_score, correctness
 
-WORDS = ["<s>", "<pad>", "</s>", "<unk>", "the", "cat", "sat", "dog", "ran"]
+from .checkpoints import SPECIAL, write_tokenizer
+
+WORDS = [*SPECIAL, "the", "cat", "sat", "dog", "ran"]
 POSITIONS = 10
 ANSWERS = ["the cat sat", "dog", "the dog ran the cat ran the dog"]
 REFERENCES = ["the cat", "the dog ran", "cat"]
@@ -49,14 +49,7 @@ SIZES = {"layers": 1, "attention_heads": 2, "ffn_dim": 16}
 def checkpoint(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A BART of a few thousand random weights, as an ordinary checkpoint folder."""
     folder = tmp_path_factory.mktemp("bart")
-    tokenizer = Tokenizer(models.WordLevel({word: index for index, word in enumerate(WORDS)}, unk_token="<unk>"))
-    tokenizer.pre_tokenizer = pre_tokenizers.Whitespace()
-    tokenizer.post_processor = processors.TemplateProcessing(
-        single="<s> $A </s>", special_tokens=[("<s>", 0), ("</s>", 2)]
-    )
-    PreTrainedTokenizerFast(
-        tokenizer_object=tokenizer, bos_token="<s>", eos_token="</s>", pad_token="<pad>", unk_token="<unk>"
-    ).save_pretrained(folder)
+    write_tokenizer(folder, WORDS)
     torch.manual_seed(0)
     BartForConditionalGeneration(config()).save_pretrained(folder)
     return folder

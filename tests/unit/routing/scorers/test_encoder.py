@@ -8,14 +8,10 @@ import numpy as np
 import pytest
 import torch
 from safetensors.torch import load_file, save_file
-from tokenizers import Tokenizer, models, pre_tokenizers, processors
 from transformers import (
     AutoModelForSequenceClassification,
     BertConfig,
     BertModel,
-    PreTrainedTokenizerFast,
-    RobertaConfig,
-    RobertaForSequenceClassification,
 )
 
 from ianvs_collab.inference import Query
@@ -28,8 +24,9 @@ from ianvs_collab.routing.scorers.finetuning import batches, class_weights, rate
 from ianvs_collab.routing.target import Target
 from ianvs_collab.routing.tokens import by_length
 
-WORDS = ["<s>", "<pad>", "</s>", "<unk>", "sum", "city", "riddle", *"abcdefgh"]
-POSITIONS = 18  # RoBERTa starts to count after the padding index: 16 tokens fit
+from ..checkpoints import POSITIONS, SPECIAL, write_roberta, write_tokenizer
+
+WORDS = [*SPECIAL, "sum", "city", "riddle", *"abcdefgh"]
 VALUES = np.array([-1.0, 0.0, 1.0])
 
 
@@ -40,31 +37,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def write_checkpoint(path: Path) -> Path:
-    write_tokenizer(path)
-    torch.manual_seed(0)
-    config = RobertaConfig(
-        vocab_size=len(WORDS),
-        hidden_size=32,
-        num_hidden_layers=2,
-        num_attention_heads=2,
-        intermediate_size=32,
-        max_position_embeddings=POSITIONS,
-        type_vocab_size=1,
-        pad_token_id=1,
-        num_labels=2,
-    )
-    RobertaForSequenceClassification(config).save_pretrained(path)
-    return path
-
-
-def write_tokenizer(path: Path, **tokens: str) -> None:
-    tokenizer = Tokenizer(models.WordLevel({word: index for index, word in enumerate(WORDS)}, unk_token="<unk>"))
-    tokenizer.pre_tokenizer = pre_tokenizers.Whitespace()
-    tokenizer.post_processor = processors.TemplateProcessing(
-        single="<s> $A </s>", special_tokens=[("<s>", 0), ("</s>", 2)]
-    )
-    tokens = tokens or {"bos_token": "<s>", "eos_token": "</s>", "pad_token": "<pad>"}
-    PreTrainedTokenizerFast(tokenizer_object=tokenizer, unk_token="<unk>", **tokens).save_pretrained(path)
+    return write_roberta(path, WORDS, layers=2)
 
 
 def ask(text: str) -> Query:
@@ -220,7 +193,7 @@ def test_only_the_question_is_read_of_a_few_shot_prompt(trained: EncoderScorer) 
 
 
 def test_a_checkpoint_without_a_head_gets_one(tmp_path: Path) -> None:
-    write_tokenizer(tmp_path)
+    write_tokenizer(tmp_path, WORDS)
     torch.manual_seed(0)
     config = BertConfig(
         vocab_size=len(WORDS),
@@ -263,14 +236,14 @@ def test_checkpoints_that_cannot_be_used_are_named(folder: Path, tmp_path: Path)
     with pytest.raises(RouterError, match="cannot be read as a sequence classifier"):
         encoder(tmp_path).fit(*lesson(12))
     (tmp_path / "config.json").write_bytes((folder / "config.json").read_bytes())
-    write_tokenizer(tmp_path, cls_token="<s>")
+    write_tokenizer(tmp_path, WORDS, cls_token="<s>")
     with pytest.raises(RouterError, match="neither a padding nor an end-of-text token"):
         encoder(tmp_path).fit(*lesson(12))
 
 
 def test_a_tokenizer_without_padding_pads_with_the_end_of_text(tmp_path: Path) -> None:
     write_checkpoint(tmp_path)
-    write_tokenizer(tmp_path, eos_token="</s>")
+    write_tokenizer(tmp_path, WORDS, eos_token="</s>")
     fitted = encoder(tmp_path).fit(*lesson())
     alone, beside = fitted.scores([ask("sum a")]), fitted.scores([ask("sum a"), ask("riddle " + "b " * 9)])
     assert beside[0] == pytest.approx(alone[0], abs=1e-5)
