@@ -16,7 +16,13 @@ import pytest
 from ianvs_collab.job import lock
 from ianvs_collab.job.lock import WorkspaceError, locked
 
-HOLD = "import sys; from ianvs_collab.job.lock import locked\nwith locked(sys.argv[1]): print('held'); sys.stdin.read()"
+HOLD = """
+import sys
+from ianvs_collab.job.lock import locked
+with locked(sys.argv[1]):
+    print("held", flush=True)
+    sys.stdin.read()
+"""
 
 
 @pytest.fixture
