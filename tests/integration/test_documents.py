@@ -33,9 +33,13 @@ def test_the_tutorial_ends_with_an_own_router_on_the_leaderboard(
     repository: Path, checkout: Path, follow: Follow
 ) -> None:
     outputs = follow(repository / "docs" / "tutorials" / "own-router.md", checkout)
-    assert "SumsRouter" in outputs[-1]
+    assert "WordsRouter" in outputs[-1]
     rows = leaderboard(checkout, "my-first-job")
-    assert {row["algorithm"] for row in rows} == {"edge-only", "cloud-only", "sums-router"}
+    assert {row["algorithm"] for row in rows} == {"edge-only", "cloud-only", "coin", "words-router"}
+    of = {(row["algorithm"], row.get("hard_example_mining-threshold", "")): row for row in rows}
+    coin, words = of["coin", ""], of["words-router", "1"]
+    assert abs(float(coin["Edge Ratio"]) - float(words["Edge Ratio"])) < 6
+    assert float(words["Accuracy"]) > float(coin["Accuracy"]) + 5
 
 
 def test_every_recipe_for_contributors_works(repository: Path, checkout: Path, follow: Follow) -> None:

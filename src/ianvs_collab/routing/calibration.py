@@ -94,6 +94,10 @@ class Budget(ABC):
     def worth(self, cloud_share: float, quality: float) -> float:
         """What to maximise among the thresholds within the budget."""
 
+    def shown(self, value: float) -> str:
+        """A value of the budget, or a difference of two, in its unit."""
+        return f"{value:.1%}"
+
 
 @dataclass(frozen=True)
 class CloudShare(Budget):
@@ -160,6 +164,10 @@ class FirstToken(Budget):
     def name(self) -> str:
         """The budget in words."""
         return f"p95 time to first token at most {1000 * self.asked:.0f} ms"
+
+    def shown(self, value: float) -> str:
+        """Milliseconds."""
+        return f"{1000 * value:.0f} ms"
 
     def value(self, to_cloud: np.ndarray, replayed: Replayed) -> float:
         """95th percentile over queries of the estimated time to the first token, in seconds.
@@ -237,7 +245,8 @@ def calibrate(scores: Floats, replayed: Replayed, budget: Budget) -> Calibration
     if not kept:
         nearest = min(values, key=lambda value: abs(value - budget.asked))
         raise RouterError(
-            f"no threshold keeps the budget ({budget.name}); the nearest value that one reaches is {nearest:.4g}"
+            f"no threshold keeps the budget ({budget.name}); the nearest value that one reaches is "
+            f"{budget.shown(nearest)}"
         )
     marked = [scores >= thresholds[index] for index in kept]
     worths = [budget.worth(float(m.mean()), float(np.where(m, replayed.cloud, replayed.edge).mean())) for m in marked]

@@ -6,6 +6,7 @@ import argparse
 import sys
 from collections.abc import Callable, Sequence
 from dataclasses import asdict
+from pathlib import Path
 
 from ianvs_collab.link import DeploymentError, load_deployment
 from ianvs_collab.modelserver.types import ModelServerError
@@ -24,7 +25,7 @@ from ianvs_collab.routing.evaluation import command as evaluation
 from ianvs_collab.routing.heldout import split, unseen_part
 from ianvs_collab.routing.labels import LABELS, target_of
 from ianvs_collab.routing.scorer import make_scorer, scorer_names
-from ianvs_collab.routing.store import StoredRouter, load_router, save_router, trace_digest
+from ianvs_collab.routing.store import ABOUT, StoredRouter, load_router, save_router, trace_digest
 from ianvs_collab.routing.traces import read_trace
 from ianvs_collab.routing.trained import inputs_of
 
@@ -63,6 +64,7 @@ def train(arguments: argparse.Namespace) -> list[str]:
     Raises:
         RouterError: If the trace cannot be used, or there is no such scorer or setting.
     """
+    _check_target(arguments.to, arguments.replace)
     trace = read_trace(arguments.trace)
     scorer = make_scorer(arguments.scorer, **evaluation.read_settings(arguments.set))
     part, rest = split(trace, arguments.train_share, arguments.seed)
@@ -80,6 +82,12 @@ def train(arguments: argparse.Namespace) -> list[str]:
         f"trained {scorer.name} on {len(part)} queries of {trace.name}, label {arguments.label} -> {arguments.to}",
         f"Next: ianvs router calibrate {arguments.to} --trace {arguments.trace} --cloud-share 0.4",
     ]
+
+
+def _check_target(folder: str, replace: bool) -> None:
+    """See that no router is lost before anything is trained."""
+    if (Path(folder) / ABOUT).exists() and not replace:
+        raise RouterError(f"{folder} holds a router already; name another folder, or add --replace to train it anew")
 
 
 def calibrate_router(arguments: argparse.Namespace) -> list[str]:
@@ -116,8 +124,9 @@ def calibrate_router(arguments: argparse.Namespace) -> list[str]:
 
 def _told(budget: Budget, held_out: Realised, count: int) -> list[str]:
     lines = [
-        f"on {count} held-out queries: {held_out.value:.4g} ({held_out.low:.4g} to {held_out.high:.4g}, 95 %), "
-        f"asked {budget.asked:.4g}, drift {held_out.value - budget.asked:+.4g}",
+        f"on {count} held-out queries: {budget.shown(held_out.value)} ({budget.shown(held_out.low)} to "
+        f"{budget.shown(held_out.high)}, 95 %), asked {budget.shown(budget.asked)}, "
+        f"drift {'+' if held_out.value >= budget.asked else ''}{budget.shown(held_out.value - budget.asked)}",
         f"cloud share {held_out.cloud_share:.1%}, quality {held_out.quality:.4g}",
     ]
     if held_out.shift_p < 0.01:  # noqa: PLR2004 - one false alarm in a hundred calibrations
@@ -170,6 +179,7 @@ def _add_train(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument("--seed", type=int, default=0, metavar="N", help="seed of the split (default: 0)")
     parser.add_argument("--to", required=True, metavar="FOLDER", help="where the router is kept")
+    parser.add_argument("--replace", action="store_true", help="a router that is there already is given up")
 
 
 def _add_calibrate(parser: argparse.ArgumentParser) -> None:

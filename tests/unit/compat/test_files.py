@@ -104,6 +104,28 @@ class TestFileOps:
         FileOps.download(packed, str(tree / "there" / "p.tar.gz"), unzip=True)
         assert (tree / "there" / "src" / "a.txt").read_text() == "a"
 
+    def test_an_older_python_unpacks_it_too(self, tree: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+        monkeypatch.delattr(tarfile, "data_filter", raising=False)
+        packed = FileOps.upload(str(tree / "src"), str(tree / "packed.tar.gz"), tar=True)
+        FileOps.download(packed, str(tree / "there" / "p.tar.gz"), unzip=True)
+        assert (tree / "there" / "src" / "deep" / "b.txt").read_text() == "b"
+
+    @pytest.mark.parametrize("older", [False, True])
+    @pytest.mark.parametrize("name", ["../evil", "link"])
+    def test_an_archive_does_not_reach_out_of_its_folder(
+        self, tree: Path, monkeypatch: pytest.MonkeyPatch, older: bool, name: str
+    ) -> None:
+        if older:
+            monkeypatch.delattr(tarfile, "data_filter", raising=False)
+        with tarfile.open(tree / "p.tar.gz", "w:gz") as archive:
+            member = tarfile.TarInfo(name)
+            if name == "link":
+                member.type, member.linkname = tarfile.SYMTYPE, "../../evil"
+            archive.addfile(member)
+        with pytest.raises(tarfile.TarError):
+            FileOps.download(str(tree / "p.tar.gz"), str(tree / "there" / "p.tar.gz"), unzip=True)
+        assert not (tree / "evil").exists()
+
     def test_an_http_address_is_downloaded(self, tree: Path, server: str) -> None:
         assert Path(FileOps.download(f"{server}/a.txt", str(tree / "c.txt"))).read_text() == "a"
         (tree / "new").mkdir()

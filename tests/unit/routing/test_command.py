@@ -205,3 +205,12 @@ def test_a_stored_router_is_judged_on_what_it_has_not_seen(capsys: pytest.Captur
 def test_what_cannot_be_evaluated_is_told(capsys: pytest.CaptureFixture[str], words: list[str], message: str) -> None:
     assert message in fails(capsys, *EVALUATE, *words)
     assert not Path("report").exists()
+
+
+def test_a_router_is_not_lost_by_training_another_in_its_place(capsys: pytest.CaptureFixture[str]) -> None:
+    main(TRAIN)
+    main(["calibrate", "router", "--trace", "trace", "--cloud-share", "0.5"])
+    assert "router holds a router already; name another folder, or add --replace" in fails(capsys, *TRAIN)
+    assert load_router("router").threshold is not None
+    assert main([*TRAIN, "--replace"]) == 0
+    assert load_router("router").threshold is None

@@ -109,12 +109,13 @@ class FileOps:
 
         Raises:
             ValueError: The source is in an object store, or of an unknown kind.
+            tarfile.TarError: An archive would write outside its folder.
             OSError: The source cannot be read or the target not be written.
         """
         dst = cls._transfer(src, dst)
         if unzip and dst.endswith(".tar.gz"):
             with tarfile.open(dst, "r:gz") as archive:
-                archive.extractall(os.path.dirname(dst) or ".", filter="data")
+                _unpack(archive, os.path.dirname(dst) or ".")
         return dst
 
     @classmethod
@@ -152,3 +153,15 @@ class FileOps:
             raise ValueError(f"{src}: no such file or folder, and not an http(s):// address")
         cls.copy_file(local, dst)
         return dst
+
+
+def _unpack(archive: tarfile.TarFile, folder: str) -> None:
+    """Unpacks what stays within a folder; Python before 3.11.4 cannot see to that itself."""
+    if hasattr(tarfile, "data_filter"):
+        archive.extractall(folder, filter="data")
+        return
+    for member in archive.getmembers():
+        inside = os.path.realpath(os.path.join(folder, member.name)).startswith(os.path.realpath(folder) + os.sep)
+        if not inside or not (member.isfile() or member.isdir()):
+            raise tarfile.ExtractError(f"{member.name!r} is not unpacked: it is a link, or outside of {folder!r}")
+    archive.extractall(folder)  # noqa: S202 - its members were looked at above
