@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 import torch
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 from transformers import TemperatureLogitsWarper, TopKLogitsWarper, TopPLogitsWarper
 
@@ -16,6 +16,7 @@ rows_of_logits = st.lists(
 )
 
 
+@example([[0.0, 0.75, 4.609136308448229e-35, 1.1754943508222875e-38, *range(-8, 0)]], 0.3, 2, 0.9)
 @given(rows_of_logits, st.sampled_from([0.3, 1.0, 2.5]), st.integers(0, 14), st.sampled_from([0.05, 0.5, 0.9, 1.0]))
 def test_filters_are_those_of_transformers(rows: list, temperature: float, top_k: int, top_p: float) -> None:
     logits = torch.tensor(rows)
@@ -34,7 +35,7 @@ def test_filters_are_those_of_transformers(rows: list, temperature: float, top_k
     for index in (~same).nonzero().flatten().tolist():
         changed = (found[index] > 0) != (expected[index] > 0)
         mass = logits[index].div(temperature).softmax(-1)[changed]
-        assert changed.sum() <= 2, mass
+        assert changed.sum() <= 2 or torch.allclose(mass, mass[0]), mass  # of any number of equals, any may be kept
 
 
 @given(rows_of_logits)
