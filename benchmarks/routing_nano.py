@@ -30,7 +30,6 @@ from ianvs_collab.routing.labels import target_of
 from ianvs_collab.routing.scorer import Scorer, make_scorer
 from ianvs_collab.routing.traces import Trace, read_trace, write_trace
 from ianvs_collab.routing.traces.trace import Floats
-from ianvs_collab.routing.trained import inputs_of
 from ianvs_collab.zoo.export import test_questions
 from ianvs_collab.zoo.tracing import TRAIN_FOLDER, record
 
@@ -113,8 +112,8 @@ def transferred(approach: Approach, train: Trace, test: Trace) -> Parts:
     if isinstance(approach, Fixed):
         scores = approach.scores(test)
     else:
-        learned = approach.fresh().fit(inputs_of(train, approach), target_of(train, "delta"))
-        scores = learned.scores(inputs_of(test, approach))
+        learned = approach.fresh().fit(train.inputs(approach.reads_answer), target_of(train, "delta"))
+        scores = learned.scores(test.inputs(approach.reads_answer))
     return [Scored(scores, test.quality("edge"), test.quality("cloud"))]
 
 

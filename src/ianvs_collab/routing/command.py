@@ -27,7 +27,6 @@ from ianvs_collab.routing.labels import LABELS, target_of
 from ianvs_collab.routing.scorer import make_scorer, scorer_names
 from ianvs_collab.routing.store import ABOUT, StoredRouter, load_router, save_router, trace_digest
 from ianvs_collab.routing.traces import read_trace
-from ianvs_collab.routing.trained import inputs_of
 
 
 def main(argv: Sequence[str]) -> int:
@@ -68,7 +67,7 @@ def train(arguments: argparse.Namespace) -> list[str]:
     trace = read_trace(arguments.trace)
     scorer = make_scorer(arguments.scorer, **evaluation.read_settings(arguments.set))
     part, rest = split(trace, arguments.train_share, arguments.seed)
-    scorer.fit(inputs_of(part, scorer), target_of(part, arguments.label))
+    scorer.fit(part.inputs(scorer.reads_answer), target_of(part, arguments.label))
     training = {
         "trace": trace.name,
         "trace_sha256": trace_digest(trace),
@@ -103,7 +102,7 @@ def calibrate_router(arguments: argparse.Namespace) -> list[str]:
     deployment = load_deployment(arguments.deployment) if arguments.deployment else None
     budget = _budget(arguments)
     parts = [Replayed.of(part, deployment, stored.scorer.reads_answer) for part in (first, second)]
-    scores = [stored.scorer.scores(inputs_of(part, stored.scorer)) for part in (first, second)]
+    scores = [stored.scorer.scores(part.inputs(stored.scorer.reads_answer)) for part in (first, second)]
     chosen = calibrate(scores[0], parts[0], budget)
     held_out = realised(
         chosen.threshold, scores[1], parts[1], budget, calibration_scores=scores[0], seed=arguments.seed

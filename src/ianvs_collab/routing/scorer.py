@@ -6,7 +6,6 @@ saved one says how it was made. What they learn is kept in other attributes, whi
 
 from __future__ import annotations
 
-import difflib
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, fields, is_dataclass
@@ -16,6 +15,7 @@ from typing import Any, ClassVar, Self, TypeVar, cast
 
 from ianvs_collab.inference import Answer, Query
 from ianvs_collab.routing.base import RouterError
+from ianvs_collab.routing.hints import did_you_mean
 from ianvs_collab.routing.target import Target
 from ianvs_collab.routing.traces.trace import Floats
 
@@ -129,5 +129,4 @@ def make_scorer(name: str, **settings: Any) -> Scorer:
 
 
 def _nearest(name: str, known: Sequence[str]) -> str:
-    near = difflib.get_close_matches(name, known, 1)
-    return (f"; did you mean {near[0]!r}?" if near else ".") + f" There are: {', '.join(known)}"
+    return f"{did_you_mean(name, known) or '.'} There are: {', '.join(known)}"

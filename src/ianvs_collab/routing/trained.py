@@ -147,7 +147,7 @@ class Recipe:
     def lesson(self) -> tuple[Scorer, list[Any], Target]:
         """An untrained scorer, what it is to look at and what it is to learn."""
         scorer, trace = make_scorer(self.scorer, **json.loads(self.settings)), _trace(self.folder)
-        return scorer, inputs_of(trace, scorer), target_of(trace, self.label)
+        return scorer, trace.inputs(scorer.reads_answer), target_of(trace, self.label)
 
 
 @lru_cache(maxsize=8)
@@ -165,11 +165,6 @@ def _trained(recipe: Recipe) -> Scorer:
 def _held_out_scores(recipe: Recipe, folds: int, seed: int) -> Floats:
     scorer, inputs, target = recipe.lesson()
     return out_of_fold(scorer, inputs, target, folds, seed)
-
-
-def inputs_of(trace: Trace, scorer: Scorer) -> list[Any]:
-    """What a scorer is shown of a trace: queries, or the edge's answers."""
-    return list(trace.edge_answers() if scorer.reads_answer else trace.queries())
 
 
 class SavedRouter(ScorerRouter):

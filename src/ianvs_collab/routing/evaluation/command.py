@@ -74,7 +74,7 @@ def judge_stored(folder: str, trace: Trace) -> Result:
     """
     stored = load_router(folder)
     unseen = unseen_part(stored, trace)
-    inputs: Sequence[Any] = unseen.edge_answers() if stored.scorer.reads_answer else unseen.queries()
+    inputs = unseen.inputs(stored.scorer.reads_answer)
     started = time.perf_counter()
     scores = stored.scorer.scores(inputs)
     seconds = time.perf_counter() - started

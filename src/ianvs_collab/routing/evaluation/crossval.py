@@ -72,7 +72,7 @@ def cross_validate(
         RouterError: If the trace is too small, or a fold shows nothing to learn; the message names the fold.
     """
     plan = split if isinstance(split, Plan) else make_plan(trace, split, folds=folds, repeats=repeats, seed=seed)
-    inputs = trace.edge_answers() if scorer.reads_answer else trace.queries()
+    inputs = trace.inputs(scorer.reads_answer)
     made = []
     for turn, splits in enumerate(plan.repeats):
         for number, fold in enumerate(splits):

@@ -7,7 +7,6 @@ several random partitions are averaged, fold by fold: scores of differently trai
 
 from __future__ import annotations
 
-import difflib
 import warnings
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -19,6 +18,7 @@ from sklearn.model_selection import StratifiedKFold
 
 from ianvs_collab.routing.base import RouterError
 from ianvs_collab.routing.evaluation.scored import Indices
+from ianvs_collab.routing.hints import did_you_mean
 from ianvs_collab.routing.traces.trace import Trace
 
 LEFT_OUT = "left_out"
@@ -162,10 +162,7 @@ def without_subjects(trace: Trace, left_out: Collection[str]) -> Trace:
     known = sorted(set(trace.subjects.tolist()))
     for name in left_out:
         if name not in known:
-            near = difflib.get_close_matches(name, known, 1)
-            raise RouterError(
-                f"trace {trace.name!r} has no subject {name!r}" + (f"; did you mean {near[0]!r}?" if near else "")
-            )
+            raise RouterError(f"trace {trace.name!r} has no subject {name!r}{did_you_mean(name, known)}")
     kept = np.flatnonzero(~np.isin(trace.subjects, list(left_out)))
     if not len(kept):
         raise RouterError(f"trace {trace.name!r} has no queries left without {', '.join(sorted(left_out))}")

@@ -149,7 +149,7 @@ class LifelongRouter(Router):
         self.policy.save(path)
 
     def _warm_up(self, trace: Trace) -> None:
-        inputs: list[Input] = [*(trace.edge_answers() if self.policy.reads_answer else trace.queries())]
+        inputs = trace.inputs(self.policy.reads_answer)
         vectors = self.features.fit(inputs).transform(inputs)
         contexts = [Context(vector, data) for vector, data in zip(vectors, inputs, strict=True)]
         self.policy.warm_up(contexts, np.column_stack([trace.quality("edge"), trace.quality("cloud")]))

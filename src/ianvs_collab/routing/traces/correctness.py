@@ -7,7 +7,6 @@ The texts come from the MMLU files; no answer, token count or time is known.
 from __future__ import annotations
 
 import csv
-import difflib
 import hashlib
 import io
 from collections.abc import Iterator
@@ -17,6 +16,7 @@ from ianvs_collab.datasets.mmlu import LAYOUT, read_mmlu
 from ianvs_collab.datasets.prompts import option_lines
 from ianvs_collab.datasets.question import Question, content_hash
 from ianvs_collab.routing.base import RouterError
+from ianvs_collab.routing.hints import did_you_mean
 from ianvs_collab.routing.traces.file import check_rows
 from ianvs_collab.routing.traces.trace import Side, Trace, TraceRow
 
@@ -56,8 +56,7 @@ def read_correctness(file: str | Path, mmlu: str | Path, *, edge: str | None = N
 def _row(values: dict[str, str], questions: dict[str, Question], subjects: set[str], where: str) -> TraceRow:
     subject, number = values["subject"], values["row"]
     if subject not in subjects:
-        near = difflib.get_close_matches(subject, subjects, 1)
-        hint = f"; did you mean {near[0]!r}?" if near else ""
+        hint = did_you_mean(subject, subjects)
         raise RouterError(f"{where}: there is no subject {subject!r} among the MMLU files{hint}")
     question = questions.get(f"{LAYOUT.name}-test-{subject}-{number}")
     if question is None:

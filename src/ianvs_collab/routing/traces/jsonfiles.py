@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import hashlib
 import json
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+from ianvs_collab.modelserver import locate
 from ianvs_collab.routing.base import RouterError
 
 
@@ -33,8 +33,7 @@ def file_sha256(path: Path) -> str:
         RouterError: If the file cannot be read.
     """
     try:
-        with path.open("rb") as file:
-            return hashlib.file_digest(file, "sha256").hexdigest()
+        return locate.file_sha256(path)
     except OSError as error:
         raise RouterError(f"{path}: {error.strerror}; check the path") from error
 

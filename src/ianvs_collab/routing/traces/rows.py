@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import difflib
 import json
 import math
 from collections.abc import Callable, Collection, Mapping
@@ -10,6 +9,7 @@ from dataclasses import MISSING, fields
 from typing import Any
 
 from ianvs_collab.routing.base import RouterError
+from ianvs_collab.routing.hints import did_you_mean
 from ianvs_collab.routing.traces.trace import Side, TraceRow
 
 OUTCOMES = ("ok", "unparsed", "error", "timeout")
@@ -63,8 +63,7 @@ def _checked(
     values = {}
     for name, value in content.items():
         if name not in kinds:
-            near = difflib.get_close_matches(name, kinds, 1)
-            raise ValueError(f"unknown field {prefix}{name}" + (f"; did you mean {near[0]!r}?" if near else ""))
+            raise ValueError(f"unknown field {prefix}{name}{did_you_mean(name, kinds)}")
         try:
             values[name] = kinds[name](value)
         except TypeError as error:

@@ -146,6 +146,10 @@ class Trace:
         """What a cascade sees."""
         return [row.edge_answer() for row in self.rows]
 
+    def inputs(self, answered: bool) -> list[Query | Answer]:
+        """What a router sees: the edge's answers if it looks at those, queries otherwise."""
+        return [*(self.edge_answers() if answered else self.queries())]
+
     def subset(self, indices: Sequence[int] | NDArray[np.int_]) -> Trace:
         """The rows with these indices, in the order given."""
         return Trace([self.rows[int(index)] for index in indices], self.name, self.provenance)
