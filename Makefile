@@ -9,7 +9,7 @@ run: $(VENV)/.installed
 	$(BIN)/ianvs -f benchmarkingjob.yaml
 
 test: $(VENV)/.installed-test
-	$(BIN)/pytest --cov --cov-report=term
+	$(BIN)/pytest -n auto --cov --cov-report=term
 
 check: $(VENV)/.installed-test
 	$(BIN)/ruff check .

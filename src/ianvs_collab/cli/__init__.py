@@ -35,6 +35,10 @@ def main(argv: Sequence[str] | None = None) -> int:
         from ianvs_collab.routing.command import main as router  # noqa: PLC0415
 
         return router(arguments[1:])
+    if arguments[:1] == ["model"]:
+        from ianvs_collab.cli.model import main as model  # noqa: PLC0415
+
+        return model(arguments[1:])
     parser = make_parser()
     if not arguments:
         parser.print_help(sys.stderr)

@@ -80,8 +80,10 @@ class Deployment(_Strict):
         edge: The small device.
         cloud: The data centre.
         link: The network.
-        tier: `virtual`: compute is run and timed for real, the network is added on a virtual clock. `real`: the cloud
-            model is reached over a real network whose delay is in the measured times already, so nothing is added.
+        tier: `virtual`: compute is run and timed for real, the network is added on a virtual clock. `relay`: edge and
+            cloud are processes on this machine, and a process between them delays, shapes and counts what passes.
+            `namespaces`: likewise, each in a network namespace of its own. `real`: the cloud model is reached over a
+            real network. In all but the first the network's delay is in the measured times, so nothing is added.
         seed: Seed of jitter and loss.
     """
 
@@ -89,7 +91,7 @@ class Deployment(_Strict):
     edge: Device = Device()
     cloud: Device = Device()
     link: Link = Link()
-    tier: Literal["virtual", "real"] = "virtual"
+    tier: Literal["virtual", "relay", "namespaces", "real"] = "virtual"
     seed: int = 0
 
     def device(self, where: Literal["edge", "cloud"]) -> Device:

@@ -3,8 +3,10 @@
 from ianvs_collab.modelserver.locate import fingerprint, resolve_model
 from ianvs_collab.modelserver.registry import backend_names, load_model, register_backend
 from ianvs_collab.modelserver.shared import SharedAnswers
+from ianvs_collab.modelserver.stepping import Session, StepError, Stepper, open_stepper
 from ianvs_collab.modelserver.types import (
     GREEDY,
+    Footprint,
     Generation,
     Message,
     ModelInfo,
@@ -18,6 +20,7 @@ from ianvs_collab.modelserver.types import (
 
 __all__ = [
     "GREEDY",
+    "Footprint",
     "Generation",
     "Message",
     "ModelInfo",
@@ -26,10 +29,14 @@ __all__ = [
     "ModelTimeoutError",
     "Prompt",
     "SamplingParams",
+    "Session",
     "SharedAnswers",
+    "StepError",
+    "Stepper",
     "backend_names",
     "fingerprint",
     "load_model",
+    "open_stepper",
     "prompt_sha256",
     "register_backend",
     "resolve_model",

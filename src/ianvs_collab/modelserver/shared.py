@@ -16,6 +16,7 @@ import threading
 from collections.abc import Sequence
 from typing import Any
 
+from ianvs_collab.modelserver.stepping import Stepper, open_stepper
 from ianvs_collab.modelserver.store import AnswerStore
 from ianvs_collab.modelserver.types import GREEDY, Generation, ModelInfo, ModelServer, Prompt, SamplingParams
 
@@ -77,6 +78,14 @@ class SharedAnswers:
             self._store.put(key, fresh)
             return fresh
         return [dataclasses.replace(generation, shared=True) for generation in known]
+
+    def stepper(self) -> Stepper:
+        """The step interface of the server behind; what is done token by token is not shared.
+
+        Raises:
+            ModelServerError: If it has none.
+        """
+        return open_stepper(self._server)
 
     def close(self) -> None:
         """Close the server behind; the answers stay for the rest of the run."""

@@ -119,6 +119,23 @@ class Generation:
 
 
 @dataclass(frozen=True)
+class Footprint:
+    """What a model takes of the machine it was loaded on.
+
+    Attributes:
+        weight_bytes: Parameters and buffers as they are stored.
+        kv_bytes_per_token: Key-value cache for one more token of one text; None if the model has no such cache.
+        load_s: Seconds from the call that loads to the first request that can be served.
+        peak_rss_bytes: Largest resident memory of the process up to then, whatever else it did included.
+    """
+
+    weight_bytes: int
+    kv_bytes_per_token: int | None
+    load_s: float
+    peak_rss_bytes: int
+
+
+@dataclass(frozen=True)
 class ModelInfo:
     """Provenance of a model, written into every run.
 
@@ -131,6 +148,8 @@ class ModelInfo:
         device: Where it runs, e.g. `cpu`, `cuda:0`, `remote`.
         remote_code: Whether code that came with the checkpoint was allowed to run.
         extra: Whatever else the back-end wants to have on record.
+        footprint: Memory and load time, where they were measured. They differ from one load to the next, so they are no
+            part of what makes two models the same.
     """
 
     model: str
@@ -141,6 +160,7 @@ class ModelInfo:
     device: str | None = None
     remote_code: bool = False
     extra: Mapping[str, Any] = field(default_factory=dict)
+    footprint: Footprint | None = field(default=None, compare=False)
 
 
 class ModelServerError(RuntimeError):

@@ -5,9 +5,11 @@ Requests run one at a time: two at once on the same cores would only measure eac
 
 from __future__ import annotations
 
+import dataclasses
 import threading
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from typing import Any
 
 import torch
@@ -17,7 +19,10 @@ from ianvs_collab.modelserver.backends.decode import Forward, Row, Steps, decode
 from ianvs_collab.modelserver.backends.fused_llama import FusedSteps, fuse
 from ianvs_collab.modelserver.backends.hf_loading import Checkpoint, context_length, end_tokens, load_checkpoint
 from ianvs_collab.modelserver.backends.stopping import Stopping
+from ianvs_collab.modelserver.footprint import measure_footprint
 from ianvs_collab.modelserver.locate import fingerprint
+from ianvs_collab.modelserver.precision import choose_precision
+from ianvs_collab.modelserver.stepping.stepper import CausalStepper, engine_of
 from ianvs_collab.modelserver.types import GREEDY, Generation, ModelInfo, ModelServerError, Prompt, SamplingParams
 
 # Small models run on one thread. On two idle cores, 2 M parameters took 7.4 ms a token with one thread and 7.2 ms with
@@ -29,6 +34,7 @@ def load(
     model: str,
     *,
     dtype: str = "auto",
+    precision: str | None = None,
     device: str = "auto",
     threads: int | None = None,
     fused: bool = True,
@@ -42,6 +48,8 @@ def load(
     Args:
         model: `zoo:edge`, a folder, or a hub name.
         dtype: `auto` (float32 on CPU, the checkpoint's own on GPU), `float32`, `bfloat16` or `float16`.
+        precision: One word for how the weights are kept, instead of `dtype`: `float32`, `float16`, `bfloat16`, or
+            quantised `int8`, `int8-dynamic` or `int4`; see `ianvs_collab.modelserver.precision`.
         device: `auto` (a GPU if there is one), `cpu`, `cuda`, `cuda:1`, ...
         threads: Threads for one operation on CPU; None for 1 with a small model and PyTorch's default otherwise.
         fused: Whether a small Llama on CPU may run through `fused_llama`, which is several times faster.
@@ -53,11 +61,21 @@ def load(
     Raises:
         ModelServerError: If the model cannot be loaded.
     """
-    checkpoint = load_checkpoint(model, dtype=dtype, device=device, revision=revision, attention=attn_implementation)
+    start = time.perf_counter()
+    dtype, quantisation = choose_precision(precision, dtype)
+    checkpoint = load_checkpoint(
+        model,
+        dtype=dtype,
+        device=device,
+        revision=revision,
+        attention=attn_implementation,
+        quantisation=quantisation,
+    )
     if chat_template is not None:
         checkpoint.tokenizer.chat_template = chat_template
     server = TransformersServer(model, checkpoint, threads, fused, dict(chat_template_kwargs or {}))
     server.warm_up()
+    server.weigh(start)
     return server
 
 
@@ -73,19 +91,19 @@ class TransformersServer:
         self, name: str, checkpoint: Checkpoint, threads: int | None, fused: bool, template_values: dict[str, Any]
     ) -> None:
         self._model: Any = checkpoint.model
-        self._fused = fuse(checkpoint.model) if fused else None
+        self._fused = fuse(checkpoint.model) if fused and checkpoint.made_by is None else None
         self._tokenizer = checkpoint.tokenizer
         self._template_values = template_values
         self._ends = end_tokens(checkpoint)
         self._context = context_length(checkpoint.model)
-        parameters = checkpoint.model.num_parameters()
+        parameters = checkpoint.parameters
         self._threads = threads or default_threads(parameters) or torch.get_num_threads()
         self._lock = threading.Lock()
         self._info = ModelInfo(
             model=name,
             backend="transformers",
             revision=_revision(checkpoint),
-            dtype=str(checkpoint.model.dtype).removeprefix("torch."),
+            dtype=checkpoint.precision,
             parameters=parameters,
             device=str(checkpoint.model.device),
             remote_code=checkpoint.remote_code,
@@ -97,6 +115,7 @@ class TransformersServer:
                 "attention": checkpoint.model.config._attn_implementation,
                 "torch": torch.__version__,
                 "transformers": transformers.__version__,
+                **({"quantisation": checkpoint.made_by} if checkpoint.made_by else {}),
             },
         )
 
@@ -122,11 +141,30 @@ class TransformersServer:
         """Run the model a few steps, so that no first-time cost (kernels, buffers) falls on a measured query."""
         token, params = next(iter(self._ends), 0), SamplingParams(max_tokens=3)
         never = Stopping(self._tokenizer, frozenset(), ())
-        with self._lock, torch.inference_mode():
-            self._set_threads()
+        with self._at_work():
             self._tokenizer(self._tokenizer.decode([token]))
             for length in (1, 16):
                 decode(self._steps([[token] * length], params), params, never, 0.0)
+
+    def weigh(self, start: float) -> None:
+        """Note in `info` what the model takes of memory, and how long loading took.
+
+        Args:
+            start: When loading began, by `time.perf_counter()`.
+        """
+        seconds = time.perf_counter() - start
+        with self._at_work() as model:
+            self._info = dataclasses.replace(self._info, footprint=measure_footprint(model, seconds))
+
+    def stepper(self) -> CausalStepper:
+        """The step interface: the model token by token, by transformers' own forward pass.
+
+        Raises:
+            ModelServerError: If the server is closed.
+        """
+        with self._at_work() as model:
+            engine = engine_of(self._info.model, model, self._context, self._at_work)
+        return CausalStepper(engine, self._tokens_of, self._tokenizer, self._ends)
 
     def close(self) -> None:
         """Release the model's memory."""
@@ -134,10 +172,7 @@ class TransformersServer:
 
     def _answer(self, prompts: Sequence[Prompt], params: SamplingParams) -> list[Generation]:
         start = time.perf_counter()
-        with self._lock, torch.inference_mode():
-            if self._model is None:
-                raise ModelServerError(f"model {self._info.model!r} is closed; load it again")
-            self._set_threads()
+        with self._at_work():
             encoded = [self._encode(prompt, params) for prompt in prompts]
             stopping = Stopping(self._tokenizer, self._ends, params.stop)
             try:
@@ -160,7 +195,26 @@ class TransformersServer:
             return FusedSteps(self._fused, prompts[0], len(prompts[0]) + params.max_tokens)
         return Forward(self._model, prompts, next(iter(self._ends), 0))
 
+    @contextmanager
+    def _at_work(self) -> Iterator[Any]:
+        """The model, for one request at a time."""
+        with self._lock, torch.inference_mode():
+            if self._model is None:
+                raise ModelServerError(f"model {self._info.model!r} is closed; load it again")
+            self._set_threads()
+            yield self._model
+
     def _encode(self, prompt: Prompt, params: SamplingParams) -> list[int]:
+        ids = self._tokens_of(prompt)
+        if self._context is not None and len(ids) + params.max_tokens > self._context:
+            raise ModelServerError(
+                f"prompt ({len(ids)} tokens) and completion (max_tokens {params.max_tokens}) need "
+                f"{len(ids) + params.max_tokens} tokens, but model {self._info.model!r} has a context of "
+                f"{self._context}; shorten the prompt, use fewer shots or lower max_tokens"
+            )
+        return ids
+
+    def _tokens_of(self, prompt: Prompt) -> list[int]:
         if isinstance(prompt, str):
             ids: list[int] = self._tokenizer(prompt)["input_ids"]
         else:
@@ -168,12 +222,6 @@ class TransformersServer:
         if not ids:
             raise ModelServerError(
                 f"model {self._info.model!r} was given an empty prompt; there is nothing to continue"
-            )
-        if self._context is not None and len(ids) + params.max_tokens > self._context:
-            raise ModelServerError(
-                f"prompt ({len(ids)} tokens) and completion (max_tokens {params.max_tokens}) need "
-                f"{len(ids) + params.max_tokens} tokens, but model {self._info.model!r} has a context of "
-                f"{self._context}; shorten the prompt, use fewer shots or lower max_tokens"
             )
         return ids
 

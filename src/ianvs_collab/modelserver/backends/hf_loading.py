@@ -17,6 +17,7 @@ import transformers
 from safetensors import SafetensorError
 
 from ianvs_collab.modelserver.locate import hub_advice, resolve_model
+from ianvs_collab.modelserver.precision import quantise
 from ianvs_collab.modelserver.types import ModelServerError
 
 TRUST_VARIABLE = "IANVS_COLLAB_TRUST_REMOTE_CODE"
@@ -38,15 +39,29 @@ class Checkpoint:
         tokenizer: Its tokenizer.
         path: Folder, or hub name.
         remote_code: Whether code from the checkpoint was allowed to run.
+        parameters: Number of parameters, before quantisation.
+        precision: How the weights are kept: the name of their dtype or of the quantisation.
+        made_by: What quantised them, or None.
     """
 
     model: Any
     tokenizer: Any
     path: str
     remote_code: bool
+    parameters: int
+    precision: str
+    made_by: str | None
 
 
-def load_checkpoint(name: str, *, dtype: str, device: str, revision: str | None, attention: str | None) -> Checkpoint:
+def load_checkpoint(
+    name: str,
+    *,
+    dtype: str,
+    device: str,
+    revision: str | None,
+    attention: str | None,
+    quantisation: str | None = None,
+) -> Checkpoint:
     """Load model and tokenizer.
 
     Args:
@@ -55,6 +70,7 @@ def load_checkpoint(name: str, *, dtype: str, device: str, revision: str | None,
         device: `auto`, `cpu`, `cuda`, `cuda:1`, ...
         revision: Branch, tag or commit of a hub model.
         attention: Attention implementation of transformers, e.g. `sdpa` or `eager`; None for its default.
+        quantisation: What to make of the weights, one of `precision.QUANTISED`; None to leave them.
 
     Raises:
         ModelServerError: If the checkpoint cannot be had or is not fit for generation.
@@ -88,7 +104,10 @@ def load_checkpoint(name: str, *, dtype: str, device: str, revision: str | None,
             f"model {name!r} lacks {len(missing)} of the weights that its configuration asks for (first: "
             f"{missing[0]}); they would be random, so it is not loaded. Does config.json belong to these weights?"
         )
-    return Checkpoint(model.to(place).eval(), tokenizer, path, trust)
+    model = model.to(place).eval()
+    parameters, precision = model.num_parameters(), str(model.dtype).removeprefix("torch.")
+    made_by = quantise(model, quantisation) if quantisation else None
+    return Checkpoint(model, tokenizer, path, trust, parameters, quantisation or precision, made_by)
 
 
 def end_tokens(checkpoint: Checkpoint) -> frozenset[int]:

@@ -1,0 +1,7 @@
+"""Token-level control of a model: `open_stepper(load_model("transformers", "zoo:edge")).open()` gives a `Session`."""
+
+from ianvs_collab.modelserver.stepping.greedy import greedy
+from ianvs_collab.modelserver.stepping.ledger import Ledger
+from ianvs_collab.modelserver.stepping.protocol import Session, StepError, Steppable, Stepper, open_stepper
+
+__all__ = ["Ledger", "Session", "StepError", "Steppable", "Stepper", "greedy", "open_stepper"]
