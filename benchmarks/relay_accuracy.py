@@ -8,9 +8,11 @@ Prints Markdown tables of medians over several runs:
 * messages: a request and a streamed answer over a link with jitter and loss, the virtual tier's arrival times against
   the relay's, with the same seed.
 
+With `--tier namespaces`, links only, without the traced one: the kernel holds bytes to the rate there.
 With `--busy N` as many processes keep the processors busy beside it, as models do.
 
-Run it from the repository's root: `python benchmarks/relay_accuracy.py [--repeat 5] [--busy 0] [--ordinary-priority]`.
+Run it from the repository's root:
+`python benchmarks/relay_accuracy.py [--repeat 5] [--busy 0] [--ordinary-priority] [--tier relay]`.
 """
 
 from __future__ import annotations
@@ -26,6 +28,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 
 from ianvs_collab.link import Deployment, Link, Timeline
+from ianvs_collab.link.namespaces import NamespacedRelay
 from ianvs_collab.link.relay import Calibration, RateTrace, Relay
 from ianvs_collab.link.relay.precision import lower_timer_slack, precise_loop
 
@@ -48,10 +51,14 @@ def main() -> None:
     parser.add_argument("--repeat", type=int, default=5, help="runs of each link (default 5)")
     parser.add_argument("--busy", type=int, default=0, help="processes that keep processors busy (default 0)")
     parser.add_argument("--ordinary-priority", action="store_true", help="do not ask for real-time priority")
+    parser.add_argument("--tier", choices=["relay", "namespaces"], default="relay", help="which to measure")
     options = parser.parse_args()
     with busy_processes(options.busy):
+        if options.tier == "namespaces":
+            print_links(NamespacedRelay, options.repeat, realtime=not options.ordinary_priority)
+            return
         print_timers()
-        print_links(options.repeat, realtime=not options.ordinary_priority)
+        print_links(Relay, options.repeat, realtime=not options.ordinary_priority)
         print_messages(options.repeat, realtime=not options.ordinary_priority)
 
 
@@ -76,7 +83,7 @@ async def lateness() -> list[float]:
     return late
 
 
-def print_links(repeat: int, *, realtime: bool) -> None:
+def print_links(kind: type[Relay], repeat: int, *, realtime: bool) -> None:
     """Calibrations of every link."""
     print(
         "\n| link | RTT asked [ms] | measured [ms] | off [ms] | uplink asked [Mbit/s] | measured | off "
@@ -85,16 +92,21 @@ def print_links(repeat: int, *, realtime: bool) -> None:
     print("|" + " --- |" * 12)
     refused = []
     for name, (link, trace) in LINKS.items():
-        runs = [calibrated(Deployment(link=link, seed=seed), trace, realtime=realtime) for seed in range(repeat)]
+        if trace and kind is NamespacedRelay:
+            continue
+        runs = [calibrated(kind, Deployment(link=link, seed=seed), trace, realtime=realtime) for seed in range(repeat)]
         refused += [f"{name}: {'; '.join(found.problems)}" for found, _ in runs if found.problems]
         cpu, off = statistics.median(cpu for _, cpu in runs), sum(bool(found.problems) for found, _ in runs)
         print(f"| {name} | {row([found for found, _ in runs])} | {cpu:.1%} | {off} of {repeat} |")
     print("\n".join(["", *(f"Refused: {one}." for one in refused)]))
 
 
-def calibrated(deployment: Deployment, trace: RateTrace | None, *, realtime: bool) -> tuple[Calibration, float]:
+def calibrated(
+    kind: type[Relay], deployment: Deployment, trace: RateTrace | None, *, realtime: bool
+) -> tuple[Calibration, float]:
     """One calibration, and the share of a processor that the relay took for it."""
-    with Relay(deployment, ("127.0.0.1", 9), uplink_trace=trace, check=False, realtime=realtime) as relay:
+    traces = {"uplink_trace": trace} if trace else {}
+    with kind(deployment, ("127.0.0.1", 9), **traces, check=False, realtime=realtime) as relay:
         cpu, start = relay.counters().cpu_seconds, time.monotonic()
         found = relay.calibrate()
         return found, (relay.counters().cpu_seconds - cpu) / (time.monotonic() - start)

@@ -12,7 +12,7 @@ import socket
 import statistics
 import time
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from itertools import pairwise
 from typing import NamedTuple
 
@@ -120,7 +120,7 @@ def calibrate(settings: RelaySettings, probe: Probe) -> Calibration:
 
 def _pings(settings: RelaySettings, probe: Probe) -> tuple[list[float], list[float]]:
     """Round trips asked for and measured, in seconds."""
-    shaper = Shaper(settings)
+    shaper = Shaper(replace(settings, kernel_rate=False))
     shaper.draws.restart(KEY)
     up, down = shaper.stream("uplink"), shaper.stream("downlink")
     asked, measured = [], []

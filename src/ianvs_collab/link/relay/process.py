@@ -24,7 +24,6 @@ from ianvs_collab.link.relay.shaper import Shaper
 from ianvs_collab.link.relay.tunnel import Address, Tunnel
 from ianvs_collab.link.timeline import Direction
 
-HOST = "127.0.0.1"
 ORPHAN_CHECK_SECONDS = 1.0
 
 
@@ -49,11 +48,12 @@ class Switchboard:
         self._accepted = self._refused = 0
         self._last_error = ""
 
-    async def listen(self, server: Address, *, port: int = 0, counted: bool = True) -> int:
+    async def listen(self, server: Address, *, host: str, port: int = 0, counted: bool = True) -> int:
         """Relay connections to a server; returns the port to connect to.
 
         Args:
             server: Host and port of the cloud.
+            host: Address to listen on.
             port: Where to listen; 0 for a free port.
             counted: Whether the connections and their bytes count.
 
@@ -61,7 +61,7 @@ class Switchboard:
             OSError: If the port is taken.
         """
         accept = self._accept if counted else self._accept_probe
-        listener = await asyncio.get_running_loop().create_server(lambda: accept(server), HOST, port)
+        listener = await asyncio.get_running_loop().create_server(lambda: accept(server), host, port)
         self._servers.append(listener)
         return int(listener.sockets[0].getsockname()[1])
 
@@ -137,10 +137,10 @@ async def serve(control: socket.socket) -> None:
 
 async def _open(board: Switchboard, hello: dict[str, Any], settings: RelaySettings) -> dict[str, Any]:
     try:
-        port = await board.listen(tuple(hello["server"]), port=hello["port"])
-        probe = await board.listen(tuple(hello["probe"]), counted=False)
+        port = await board.listen(tuple(hello["server"]), host=hello["host"], port=hello["port"])
+        probe = await board.listen(tuple(hello["probe"]), host=hello["host"], counted=False)
     except OSError as error:
-        return {"error": f"cannot listen on {HOST}:{hello['port']}: {error.strerror or error}"}
+        return {"error": f"cannot listen on {hello['host']}:{hello['port']}: {error.strerror or error}"}
     return {"port": port, "probe_port": probe, "realtime": settings.realtime and raise_priority(), "pid": os.getpid()}
 
 

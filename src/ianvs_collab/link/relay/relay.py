@@ -76,7 +76,8 @@ class Relay:
         CalibrationError: On entering, if the link that it makes is not the one asked for.
     """
 
-    host = HOST
+    host: str = HOST
+    _prefix: tuple[str, ...] = ()
 
     def __init__(
         self,
@@ -186,21 +187,26 @@ class Relay:
     def _start(self) -> None:
         ours, theirs = socket.socketpair()
         self._open.enter_context(ours)
-        self._listener = self._open.enter_context(socket.create_server((HOST, 0)))
         with theirs:
-            command = [sys.executable, "-m", f"{__package__}.process", str(theirs.fileno())]
+            command = [*self._prefix, sys.executable, "-m", f"{__package__}.process", str(theirs.fileno())]
             self._process = subprocess.Popen(  # noqa: S603 - fixed arguments
                 command, pass_fds=[theirs.fileno()], stdin=subprocess.DEVNULL, start_new_session=True
             )
+        self._listener = self._open.enter_context(self._place(self._process.pid))
         ours.settimeout(START_SECONDS)
         self._control, self._replies = ours, self._open.enter_context(ours.makefile("rb"))
         probe = self._listener.getsockname()
         settings = self.settings.to_json()
-        ready = self._ask({"server": self._server, "port": self.port, "probe": probe, "settings": settings})
+        where = {"server": self._server, "host": self.host, "port": self.port, "probe": probe}
+        ready = self._ask({**where, "settings": settings})
         if "error" in ready:
             raise RelayError(f"the relay {ready['error']}; choose another port, or 0 for any that is free")
         self.port, self._probe_port, self.realtime = ready["port"], ready["probe_port"], ready["realtime"]
         ours.settimeout(REPLY_SECONDS)
+
+    def _place(self, pid: int) -> socket.socket:
+        """Make the surroundings of the relay's process, before it listens; returns where probes are accepted."""
+        return socket.create_server((HOST, 0))
 
     def _ask(self, request: dict[str, Any]) -> dict[str, Any]:
         if not self._process:
@@ -223,7 +229,7 @@ class Relay:
     @contextmanager
     def _probe(self) -> Iterator[Probe]:
         origin = self.restart(KEY)
-        with socket.create_connection((HOST, self._probe_port), PROBE_SECONDS) as edge:
+        with socket.create_connection((self.host, self._probe_port), PROBE_SECONDS) as edge:
             self._listener.settimeout(PROBE_SECONDS)
             with self._listener.accept()[0] as cloud:
                 cloud.settimeout(PROBE_SECONDS)

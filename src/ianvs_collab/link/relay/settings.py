@@ -18,6 +18,11 @@ QUEUE_SECONDS = 0.005
 """What may wait for its turn: enough that a fast link is not idle while the relay is woken, little enough that a bulk
 transfer does not hold up a small message on another connection for long."""
 
+SEGMENT_BYTES = 1448
+BUCKET_SECONDS = 200e-6
+"""A token bucket takes two TCP segments (with time stamps), or what comes between two wake-ups of the kernel; with less
+it would lose rate."""
+
 MAX_CONNECTIONS = 480
 """`select`, which wakes the relay on time, watches file descriptors below 1024: two for each connection."""
 
@@ -42,6 +47,8 @@ class RelaySettings:
         handshake: Whether a new connection costs a round trip before its first byte, as TCP's handshake does.
         realtime: Whether the relay asks the system for real-time priority, which only root gets.
         max_connections: Connections open at once; further ones are refused.
+        kernel_rate: Whether the kernel holds bytes to the rate, by a token bucket, and not the relay. The relay then
+            adds to the delay what those bytes should have taken that an idle bucket lets through at once.
 
     Raises:
         ValueError: If `max_connections` is not within 1 and 480, two sockets each being all that `select` can watch.
@@ -56,6 +63,7 @@ class RelaySettings:
     handshake: bool = True
     realtime: bool = True
     max_connections: int = MAX_CONNECTIONS
+    kernel_rate: bool = False
 
     def __post_init__(self) -> None:
         """Check the number of connections."""
@@ -88,6 +96,11 @@ class RelaySettings:
     def rate(self, direction: Direction) -> RateTrace:
         """The rate of a direction."""
         return self.uplink if direction == "uplink" else self.downlink
+
+    def bucket_bytes(self, direction: Direction) -> int:
+        """Payload that the kernel's bucket lets through at once; 0 where there is none."""
+        peak = self.rate(direction).peak_mbps * BITS_PER_MEGABIT / 8
+        return max(2 * SEGMENT_BYTES, int(peak * BUCKET_SECONDS)) if self.kernel_rate else 0
 
     def capacity(self, direction: Direction) -> int:
         """Bytes one connection may have inside the relay in a direction before its sender has to wait.

@@ -19,6 +19,10 @@ PIECE_SECONDS = 0.002
 """Bytes travel in pieces of at most this serialisation time (one packet at least), so that a stream stays a stream."""
 
 
+GRACE_SECONDS = 0.002
+"""Bytes that the kernel holds to the rate come as late as that; with so short a gap they belong to the same burst."""
+
+
 class Draws:
     """Jitter and loss from one seeded generator, shared by both directions as in the virtual tier."""
 
@@ -64,6 +68,10 @@ class Bottleneck:
         self._free = self._rate.finish(max(now, self._free) - self._origin, nbytes) + self._origin
         return self._free
 
+    def seconds(self, now: float, nbytes: int) -> float:
+        """What so many bytes take at the rate in force."""
+        return nbytes * 8 / (self._rate.at(now - self._origin) * 1e6)
+
     def piece_bytes(self, now: float) -> int:
         """The size of a piece at the rate in force."""
         return max(PACKET_BYTES, int(self._rate.at(now - self._origin) * 1e6 / 8 * PIECE_SECONDS))
@@ -94,13 +102,14 @@ class Stream:
     def __init__(self, shaper: Shaper, direction: Direction) -> None:
         self._shaper = shaper
         self._bottleneck = shaper.bottlenecks[direction]
+        self._bucket = shaper.settings.bucket_bytes(direction)
         self._sent = self._arrived = -math.inf
         self._bytes = self._worst = 0
         self._delay = 0.0
 
     def admit(self, now: float, nbytes: int) -> float:
         """Take bytes that enter the link at `now`; returns when the last of them arrives, in seconds of link time."""
-        if now > self._sent:  # the sender's side was idle: a new burst
+        if now > self._sent + (GRACE_SECONDS if self._bucket else 0.0):  # the sender's side was idle: a new burst
             self._bytes = self._worst = 0
             self._delay = self._shaper.draws.one_way()
         self._sent = self._bottleneck.serialise(now, nbytes)
@@ -108,8 +117,14 @@ class Stream:
         self._worst = max(self._worst, self._shaper.draws.retransmissions(packets))
         self._bytes += nbytes
         late = self._delay + self._worst * self._shaper.settings.rtt_ms / 1000
-        self._arrived = max(self._sent + late, self._arrived)
+        self._arrived = max(self._left(now) + late, self._arrived)
         return self._arrived
+
+    def _left(self, now: float) -> float:
+        """When the sender's side is done with what came at `now`."""
+        if not self._bucket:
+            return self._sent
+        return now + self._bottleneck.seconds(now, min(self._bytes, self._bucket))
 
     def end(self, now: float) -> float:
         """When the end of the stream arrives: behind its last byte, and no sooner than half a round trip from now."""

@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 
 from ianvs_collab.link import Deployment, Link, Timeline
 from ianvs_collab.link.relay import RateTrace
-from ianvs_collab.link.relay.settings import RelaySettings
+from ianvs_collab.link.relay.settings import SEGMENT_BYTES, RelaySettings
 from ianvs_collab.link.relay.shaper import Shaper, Stream
 from ianvs_collab.link.timeline import Direction
 
@@ -54,6 +54,23 @@ def test_messages_arrive_when_the_virtual_tier_says(
         expected = timeline.transfer(direction, nbytes, "message", after=now)
         assert admit_in_pieces(relay[direction], now, nbytes) == pytest.approx(expected, abs=1e-9)
         now += nbytes * 8 / (rate * 1e6) + pause  # the next one finds the sender's side idle
+
+
+@given(links, st.integers(1, 300_000), st.text(max_size=5))
+def test_behind_the_kernels_bucket_a_message_arrives_as_if_the_relay_had_shaped_it(
+    link: Link, nbytes: int, key: str
+) -> None:
+    """A bucket lets its content through at once and the rest at the rate, segment by segment."""
+    deployment = Deployment(link=link)
+    settings = RelaySettings.of(deployment, kernel_rate=True)
+    shaper = Shaper(settings)
+    shaper.restart(0.0, key)
+    stream, bucket, arrival = shaper.stream("uplink"), settings.bucket_bytes("uplink"), 0.0
+    for start in range(0, nbytes, SEGMENT_BYTES):
+        size = min(SEGMENT_BYTES, nbytes - start)
+        out_of_the_bucket = max(0, start + size - bucket) * 8 / (link.uplink_mbps * 1e6)
+        arrival = stream.admit(out_of_the_bucket, size)
+    assert arrival == pytest.approx(Timeline(deployment, key).transfer("uplink", nbytes, "message"), abs=1e-9)
 
 
 @given(links, st.lists(st.tuples(st.floats(0, 0.2), st.integers(1, 20_000)), max_size=30))
