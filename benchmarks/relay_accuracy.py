@@ -27,9 +27,9 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-from ianvs_collab.link import Deployment, Link, Timeline
+from ianvs_collab.link import Deployment, Link, RateTrace, Timeline
 from ianvs_collab.link.namespaces import NamespacedRelay
-from ianvs_collab.link.relay import Calibration, RateTrace, Relay
+from ianvs_collab.link.relay import Calibration, Relay
 from ianvs_collab.link.relay.precision import lower_timer_slack, precise_loop
 
 WALK = RateTrace(((0.0, 12.0), (0.4, 4.0), (0.8, 20.0), (1.2, 0.5), (1.4, 8.0)), repeat_after=2.0)

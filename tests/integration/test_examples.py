@@ -18,7 +18,7 @@ from fastapi import FastAPI, Request
 from fastapi.responses import StreamingResponse
 
 Shell = Callable[..., "subprocess.CompletedProcess[str]"]
-SELF_SUFFICIENT = ("long_form", "cascade", "openai_cloud", "router_grid")
+SELF_SUFFICIENT = ("long_form", "cascade", "link_tiers", "openai_cloud", "router_grid")
 NEED_DATA = {"mmlu_huggingface": "mmlu", "cmmlu": "cmmlu"}
 
 
@@ -89,6 +89,20 @@ def test_a_surer_edge_is_asked_for_less_of_it_stays_there(checkout: Path, shell:
     kept = [float(row["Edge Ratio"]) for row in sorted(rows, key=lambda row: row["hard_example_mining-confidence"])]
     assert kept == sorted(kept, reverse=True)
     assert kept[0] > kept[-1]
+
+
+def test_a_link_may_be_really_there(checkout: Path, shell: Shell) -> None:
+    done = shell("ianvs -f examples/link_tiers/job.yaml --limit 8 --quiet", checkout)
+    if "the relay is off" in done.stderr:
+        pytest.skip("this machine is too busy for the relay, which says so")
+    assert done.returncode == 0, done.stderr
+    rows = {Path(row["edgemodel-deployment"]).stem: row for row in leaderboard(checkout, "link-tiers")}
+    assert rows["virtual"]["Accuracy"] == rows["relay"]["Accuracy"]
+    for row in rows.values():
+        assert float(row["Time to First Token"]) > 0.04  # a round trip, and computing
+    assert float(rows["relay"]["Downlink Bytes"]) != float(rows["virtual"]["Downlink Bytes"]) > 0
+    report = (checkout / "workspace" / "link-tiers" / "report.md").read_text(encoding="utf-8")
+    assert "tier: relay, virtual" in report
 
 
 @pytest.fixture

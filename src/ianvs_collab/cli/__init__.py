@@ -4,10 +4,20 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Sequence
+from importlib import import_module
 
 from ianvs_collab.cli.arguments import make_parser
 
 __all__ = ["main"]
+
+SUB_COMMANDS = {
+    "cloud": "ianvs_collab.cloud.command",
+    "data": "ianvs_collab.datasets.command",
+    "model": "ianvs_collab.cli.model",
+    "router": "ianvs_collab.routing.command",
+    "trace": "ianvs_collab.cli.trace",
+}
+"""Name -> module with a `main(argv)`, imported when it is asked for."""
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -23,22 +33,9 @@ def main(argv: Sequence[str] | None = None) -> int:
         SystemExit: For `-h`, `-v` (0) and arguments that are wrong (2).
     """
     arguments = list(sys.argv[1:] if argv is None else argv)
-    if arguments[:1] == ["data"]:
-        from ianvs_collab.datasets.command import main as data  # noqa: PLC0415 - only this sub-command needs it
-
-        return data(arguments[1:])
-    if arguments[:1] == ["trace"]:
-        from ianvs_collab.cli.trace import main as trace  # noqa: PLC0415
-
-        return trace(arguments[1:])
-    if arguments[:1] == ["router"]:
-        from ianvs_collab.routing.command import main as router  # noqa: PLC0415
-
-        return router(arguments[1:])
-    if arguments[:1] == ["model"]:
-        from ianvs_collab.cli.model import main as model  # noqa: PLC0415
-
-        return model(arguments[1:])
+    if arguments and arguments[0] in SUB_COMMANDS:
+        status: int = import_module(SUB_COMMANDS[arguments[0]]).main(arguments[1:])
+        return status
     parser = make_parser()
     if not arguments:
         parser.print_help(sys.stderr)

@@ -13,7 +13,8 @@ sub-commands:
   ianvs data import --help     turn published data sets into Ianvs's form
   ianvs trace --help           record, import and check what both models answer to each query
   ianvs router --help          train, calibrate and evaluate routers on such traces
-  ianvs model --help           convert models
+  ianvs model --help           convert, measure and profile models
+  ianvs cloud --help           serve a model to edge devices
 
 A job that was interrupted goes on with `ianvs -f FILE --resume`.
 """

@@ -11,10 +11,10 @@ from typing import Any
 
 from ianvs_collab.inference.participants import CloudParticipant, EdgeParticipant, Participant
 from ianvs_collab.inference.query import Answer, Query
-from ianvs_collab.link import load_deployment, use_deployment
+from ianvs_collab.link import EMULATED_TIERS, current_deployment, load_deployment, use_deployment
 from ianvs_collab.modelserver import load_model
 from ianvs_collab.modelserver.shared import SharedAnswers
-from ianvs_collab.modelserver.types import SamplingParams
+from ianvs_collab.modelserver.types import ModelServer, SamplingParams
 
 
 class _Model:
@@ -67,9 +67,12 @@ class _Model:
             ModelServerError: If it cannot be loaded.
         """
         if self._participant is None:
-            server = load_model(self.backend, self.model, **self.options)
+            server = self._serve()
             shared = SharedAnswers(server) if self.share else server
             self._participant = self.participant(shared, self.params, chat=self.chat)
+
+    def _serve(self) -> ModelServer:
+        return load_model(self.backend, self.model, **self.options)
 
     def answer(self, data: Any) -> Answer:
         """Answer a query; loads the model if it is not loaded yet, and raises what goes wrong there."""
@@ -120,6 +123,14 @@ class CloudModel(_Model):
 
     participant = CloudParticipant
     default_model = "zoo:cloud"
+
+    def _serve(self) -> ModelServer:
+        deployment = current_deployment()
+        if deployment.tier in EMULATED_TIERS:
+            from ianvs_collab.inference.emulated import EmulatedCloud  # noqa: PLC0415 - these tiers only
+
+            return EmulatedCloud(deployment, self.backend, self.model, self.options)
+        return super()._serve()
 
     def inference(self, data: Any, **_: Any) -> Answer:
         """Answer a query in the cloud."""

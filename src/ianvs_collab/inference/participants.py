@@ -12,6 +12,7 @@ from typing import Any, Literal
 
 from ianvs_collab.answer import Energy, Perf
 from ianvs_collab.grading import extract
+from ianvs_collab.inference import crossing
 from ianvs_collab.inference.query import Answer, Query
 from ianvs_collab.link import Timeline, wire
 from ianvs_collab.link.timeline import mean_gap
@@ -129,7 +130,7 @@ class EdgeParticipant(Participant):
     where = "edge"
 
     def _play(self, timeline: Timeline, query: Query, generation: Generation) -> None:
-        for label, seconds in _steps(generation):
+        for label, seconds in crossing.steps(generation):
             timeline.commit(timeline.compute("edge", seconds, label))
 
 
@@ -142,21 +143,8 @@ class CloudParticipant(Participant):
         return [message["content"] for message in _messages(query)]
 
     def _play(self, timeline: Timeline, query: Query, generation: Generation) -> None:
-        model = self.server.info.model
-        timeline.transfer("uplink", self.request_bytes(query), "request")
-        head = len(wire.response_head())
-        count = len(generation.token_times) or max(generation.completion_tokens, 1)
-        pieces = wire.split_text(generation.text, count)
-        steps = _steps(generation) or [("replayed", 0.0)] * count
-        for piece, (label, seconds) in zip(pieces, steps, strict=True):
-            computed = timeline.compute("cloud", seconds, label)
-            arrived = timeline.transfer("downlink", head + len(wire.token_event(piece, model)), "token", after=computed)
-            timeline.commit(arrived)
-            head = 0
-        closing = wire.closing_events(
-            generation.prompt_tokens, generation.completion_tokens, generation.finish_reason, model
-        )
-        timeline.wait(timeline.transfer("downlink", len(closing), "end", after=timeline.now))
+        cross = crossing.emulate if timeline.deployment.tier == "virtual" else crossing.take_over
+        cross(timeline, generation, self.request_bytes(query), self.server.info.model)
 
 
 def hold_back(answer: Answer) -> None:
@@ -185,13 +173,6 @@ def hold_back(answer: Answer) -> None:
 
 def _messages(query: Query) -> Sequence[dict[str, str]]:
     return query.get("messages") or [{"role": "user", "content": str(query["query"])}]
-
-
-def _steps(generation: Generation) -> list[tuple[str, float]]:
-    """Compute steps of a generation: the prefill up to the first token, then one step a token."""
-    times = generation.token_times
-    gaps = [b - a for a, b in zip((0.0, *times), times, strict=False)]
-    return [("prefill" if index == 0 else "decode", gap) for index, gap in enumerate(gaps)]
 
 
 def _perf(timeline: Timeline, generation: Generation) -> Perf:

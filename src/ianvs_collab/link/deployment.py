@@ -13,11 +13,36 @@ from __future__ import annotations
 
 from functools import lru_cache
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal, Self
 
 import yaml
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, model_validator
 
+from ianvs_collab.link.rate import BITS_PER_MEGABIT, RateTrace
+
+EMULATED_TIERS = ("relay", "namespaces")
+"""Tiers in which the cloud is a process on this machine, behind a link that this project makes."""
+
+Direction = Literal["uplink", "downlink"]
+
+
+def _trace(given: Any) -> Any:
+    """A rate trace of what stands in a deployment file."""
+    if isinstance(given, RateTrace):
+        return given
+    wanted = given if isinstance(given, dict) else {"file" if isinstance(given, str) else "points": given}
+    repeat = wanted.get("repeat_after")
+    if wanted.keys() - {"repeat_after"} == {"file"}:
+        return RateTrace.read(wanted["file"], repeat_after=repeat)
+    if wanted.keys() - {"repeat_after"} != {"points"}:
+        raise ValueError("a trace is a list of [seconds, mbps], a CSV file, or a mapping with `points` or `file`")
+    try:
+        return RateTrace(tuple((float(seconds), float(mbps)) for seconds, mbps in wanted["points"]), repeat)
+    except TypeError as error:
+        raise ValueError(f"the points of a trace are pairs of seconds and Mbit/s ({error})") from error
+
+
+Trace = Annotated[RateTrace, BeforeValidator(_trace)]
 Positive = Annotated[float, Field(gt=0)]
 NotNegative = Annotated[float, Field(ge=0)]
 
@@ -44,7 +69,8 @@ class Device(_Strict):
         slowdown: Measured compute time is multiplied by this: 4 stands for a device four times slower than the machine
             that ran the model, 0.25 for one four times faster, 1 for this very machine.
         power_w: Power drawn while busy, in watts; leave it out where it is not known, and energy is reported as
-        unavailable. memory_gb: Memory for weights and cache, in gigabytes; None for no limit.
+            unavailable.
+        memory_gb: Memory for weights and cache, in gigabytes; None for no limit.
         price_per_million_tokens: What a token costs there.
     """
 
@@ -63,6 +89,9 @@ class Link(_Strict):
         downlink_mbps: Rate from cloud to edge, in megabits per second.
         jitter_ms: Standard deviation of the one-way delay, in milliseconds.
         loss: Probability that a packet is lost and sent again one round trip later.
+        uplink_trace: A rate that changes with time, instead of `uplink_mbps`; it begins with each query. A list of
+            (seconds, megabits per second), a CSV file, or a mapping with `points` or `file`, and `repeat_after`.
+        downlink_trace: Likewise.
     """
 
     rtt_ms: NotNegative = 0.0
@@ -70,6 +99,23 @@ class Link(_Strict):
     downlink_mbps: Positive = 1000.0
     jitter_ms: NotNegative = 0.0
     loss: Annotated[float, Field(ge=0, lt=1)] = 0.0
+    uplink_trace: Trace | None = None
+    downlink_trace: Trace | None = None
+
+    def finish(self, direction: Direction, start: float, nbytes: int) -> float:
+        """When the last of `nbytes` has left the sender's side, if the first leaves at `start`, in seconds."""
+        trace, mbps = self._rates(direction)
+        return start + nbytes * 8 / (mbps * BITS_PER_MEGABIT) if trace is None else trace.finish(start, nbytes)
+
+    def trace(self, direction: Direction) -> RateTrace:
+        """The rate of a direction, constant or not."""
+        trace, mbps = self._rates(direction)
+        return trace or RateTrace.constant(mbps)
+
+    def _rates(self, direction: Direction) -> tuple[RateTrace | None, float]:
+        if direction == "uplink":
+            return self.uplink_trace, self.uplink_mbps
+        return self.downlink_trace, self.downlink_mbps
 
 
 class Deployment(_Strict):
@@ -93,6 +139,20 @@ class Deployment(_Strict):
     link: Link = Link()
     tier: Literal["virtual", "relay", "namespaces", "real"] = "virtual"
     seed: int = 0
+
+    @model_validator(mode="after")
+    def _the_tier_can_do_it(self) -> Self:
+        slowdown = self.cloud.slowdown
+        if self.tier == "real" and slowdown != 1:
+            raise ValueError("cloud.slowdown: a real cloud is as fast as it is; leave it out, or set tier: virtual")
+        if self.tier in EMULATED_TIERS and slowdown < 1:
+            raise ValueError(
+                f"cloud.slowdown: a process here cannot be faster than this machine, as {slowdown} says; "
+                "set tier: virtual, or 1 or more"
+            )
+        if self.tier == "namespaces" and (self.link.uplink_trace or self.link.downlink_trace):
+            raise ValueError("link: the kernel of tier: namespaces has constant rates; use tier: relay with a trace")
+        return self
 
     def device(self, where: Literal["edge", "cloud"]) -> Device:
         """The device that `where` names."""
@@ -135,6 +195,8 @@ def _load(resolved: str, shown: str) -> Deployment:
 def _problems(error: ValidationError) -> str:
     def one(loc: tuple[int | str, ...], message: str, kind: str, given: object) -> str:
         where = ".".join(map(str, loc))
+        if kind == "value_error":  # found by a check of ours, which names the field
+            return message.removeprefix("Value error, ")
         if kind != "extra_forbidden":
             return f"{where}: {message}, not {given!r}"
         return f"{where}: no such field; see docs/reference/deployments.md for the fields there are"

@@ -12,10 +12,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
 
-from ianvs_collab.link.deployment import Deployment
+from ianvs_collab.link.deployment import Deployment, Direction
 
 Where = Literal["edge", "cloud"]
-Direction = Literal["uplink", "downlink"]
 
 PACKET_BYTES = 1460
 """Payload of a TCP segment on Ethernet (1500 less 40 bytes of IPv4 and TCP header): the unit that is lost."""
@@ -64,11 +63,14 @@ class Timeline:
     def compute(self, where: Where, seconds: float, label: str, *, after: float | None = None) -> float:
         """Run something that took `seconds` on this machine on a device of the deployment.
 
+        Where the cloud is reached over a link that there is, it is as slow as it was, and its slowdown does not count.
+
         Returns:
             When it ends, in seconds from the start of the query.
         """
         start = max(self.now if after is None else after, self._free.get(where, 0.0))
-        duration = seconds * self.deployment.device(where).slowdown
+        as_measured = where == "cloud" and self.deployment.tier != "virtual"
+        duration = seconds * (1.0 if as_measured else self.deployment.device(where).slowdown)
         self._busy_seconds[where] += duration
         self._free[where] = end = start + duration
         return self._note(Event(where, label, start, end), after)
@@ -76,8 +78,9 @@ class Timeline:
     def transfer(self, direction: Direction, nbytes: int, label: str, *, after: float | None = None) -> float:
         """Send a message over the link.
 
-        The sender's side is busy for the serialisation time (bits ÷ rate); the message arrives half a round trip,
-        jitter and retransmissions later, never before an earlier message of the same direction (TCP delivers in order).
+        The sender's side is busy for the serialisation time (bits ÷ rate, or as a rate trace has it); the message
+        arrives half a round trip, jitter and retransmissions later, never before an earlier message of the same
+        direction (TCP delivers in order).
 
         Returns:
             When its last byte arrives, in seconds from the start of the query.
@@ -87,8 +90,7 @@ class Timeline:
             return self._note(Event(direction, label, start, start, nbytes), after)
         link = self.deployment.link
         start = max(start, self._free.get(direction, 0.0))
-        rate = link.uplink_mbps if direction == "uplink" else link.downlink_mbps
-        self._free[direction] = sent = start + nbytes * 8 / (rate * 1e6)
+        self._free[direction] = sent = link.finish(direction, start, nbytes)
         arrival = max(sent + self._delay(nbytes), self._arrived.get(direction, 0.0))
         self._arrived[direction] = arrival
         return self._note(Event(direction, label, start, arrival, nbytes), after)

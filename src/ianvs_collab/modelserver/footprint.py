@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import resource
-import sys
 from collections.abc import Iterator
 from typing import Any
 
 import torch
 from torch.utils._python_dispatch import is_traceable_wrapper_subclass
 
+from ianvs_collab.modelserver.memory import peak_rss_bytes
 from ianvs_collab.modelserver.stepping.cache import cache_bytes
 from ianvs_collab.modelserver.types import Footprint
 
@@ -45,12 +44,6 @@ def kv_bytes_per_token(model: Any) -> int | None:
             return None
         sizes.append(cache_bytes(values))
     return sizes[1] - sizes[0]
-
-
-def peak_rss_bytes() -> int:
-    """Largest resident memory that this process has had since it began, whatever it was used for."""
-    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-    return peak if sys.platform == "darwin" else peak * 1024  # macOS counts bytes, Linux KiB
 
 
 def _stored(tensor: torch.Tensor) -> Iterator[torch.Tensor]:

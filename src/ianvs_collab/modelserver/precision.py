@@ -107,7 +107,7 @@ def _maker(name: str) -> tuple[Callable[[torch.nn.Linear], torch.nn.Module | Non
 
 def _int4_maker() -> Callable[[torch.nn.Linear], torch.nn.Module | None]:
     try:
-        with _quiet_import():
+        with quiet_torchao():
             int4 = import_module("torchao.prototype.quantization.int4")
             quantization = import_module("torchao.quantization")
     except ModuleNotFoundError as error:
@@ -136,11 +136,17 @@ def _as_linear(layer: Any) -> torch.nn.Linear:
 
 
 @contextmanager
-def _quiet_import() -> Iterator[None]:
-    """Keep to ourselves what torchao logs about its GPU kernels when it is imported where there is no GPU."""
-    before = logging.root.manager.disable
-    logging.disable(logging.WARNING)
+def quiet_torchao() -> Iterator[None]:
+    """Keep to ourselves what torchao logs about its GPU kernels when it is imported where there is no GPU.
+
+    transformers imports it, where it is installed, with the first model.
+    """
+    loggers = [logging.getLogger(name) for name in ("torchao", "torch.utils._pytree")]
+    before = [logger.level for logger in loggers]
+    for logger in loggers:
+        logger.setLevel(logging.ERROR)
     try:
         yield
     finally:
-        logging.disable(before)
+        for logger, level in zip(loggers, before, strict=True):
+            logger.setLevel(level)

@@ -20,6 +20,7 @@ _L = TypeVar("_L", bound=Loader)
 
 ENTRY_POINTS = "ianvs_collab.backends"
 _SHIPPED = {
+    "cloud": "ianvs_collab.cloud.backend",
     "transformers": "ianvs_collab.modelserver.backends.hf",
     "llamacpp": "ianvs_collab.modelserver.backends.llamacpp",
     "openai": "ianvs_collab.modelserver.backends.openai_api",

@@ -21,7 +21,7 @@ from typing import Any, BinaryIO
 
 from ianvs_collab.modelserver.types import Generation, ModelServerError
 
-_TUPLES = ("token_times", "logprobs", "token_ids")
+_TUPLES = ("token_times", "logprobs", "token_ids", "link_bytes")
 
 
 class AnswerStore:

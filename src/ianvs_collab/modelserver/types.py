@@ -104,6 +104,8 @@ class Generation:
         finish_reason: `stop` (end token or stop text) or `length`.
         shared: True for an answer made earlier in the same run on the same machine, timings as measured then.
         duration: Seconds from the start of the request to its end; None where no latency was measured.
+        compute_s: Seconds that a model elsewhere worked on it, by its own clock; None where it does not tell.
+        link_bytes: Bytes that crossed a link for it, (up, down); None where nobody counted.
     """
 
     text: str
@@ -116,6 +118,8 @@ class Generation:
     finish_reason: str = "stop"
     shared: bool = False
     duration: float | None = None
+    compute_s: float | None = None
+    link_bytes: tuple[int, int] | None = None
 
 
 @dataclass(frozen=True)

@@ -7,6 +7,7 @@ because the queueing discipline for it (netem) is missing from many kernels.
 from __future__ import annotations
 
 import ctypes
+import ipaddress
 import json
 import math
 import os
@@ -19,10 +20,10 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, TypeVar
 
-from ianvs_collab.link.relay.rate import BITS_PER_MEGABIT
+from ianvs_collab.link.deployment import Direction
+from ianvs_collab.link.rate import BITS_PER_MEGABIT
 from ianvs_collab.link.relay.relay import RelayError
 from ianvs_collab.link.relay.settings import SEGMENT_BYTES, RelaySettings
-from ianvs_collab.link.timeline import Direction
 
 CLONE_NEWNET = 0x40000000
 FRAME_BYTES = 1514
@@ -31,7 +32,9 @@ FRAME_BYTES = 1514
 QUEUE_BYTES = 4 * 1024 * 1024
 """What may wait at an end of the cable; TCP fills it before it sees the link's rate, and nothing is dropped."""
 
-NETS = 16384  # networks of four addresses in 169.254.0.0/16, which no router passes on
+RANGE = ipaddress.ip_network("198.18.0.0/15")
+"""Addresses set apart for benchmarks of networks (RFC 2544); each cable is a network of four of them."""
+
 ATTEMPTS = 8
 _T = TypeVar("_T")
 
@@ -90,17 +93,17 @@ class Cable:
         """Lay the cable at a network that is free; returns the name of the edge's end and the cloud's address."""
         draws = random.SystemRandom()
         for attempt in range(ATTEMPTS):
-            third, fourth = divmod(draws.randrange(NETS) * 4, 256)
-            name, network = f"ianvs{third:02x}{fourth:02x}", f"169.254.{third}"
+            number = draws.randrange(RANGE.num_addresses // 4)
+            name, first = f"ianvs{number:04x}", RANGE[number * 4]
             try:
                 _run("ip", "link", "add", name, "type", "veth", "peer", "name", f"{name}c", "netns", str(pid))
             except NamespaceError as error:
                 if "exists" in str(error) and attempt < ATTEMPTS - 1:
                     continue
                 raise
-            self._address((), name, f"{network}.{fourth + 1}/30")
-            self._address(enter(pid), f"{name}c", f"{network}.{fourth + 2}/30")
-            return name, f"{network}.{fourth + 2}"
+            self._address((), name, f"{first + 1}/30")
+            self._address(enter(pid), f"{name}c", f"{first + 2}/30")
+            return name, str(first + 2)
         raise AssertionError("unreachable: the last attempt returns or raises")
 
     @staticmethod

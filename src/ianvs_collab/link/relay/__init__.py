@@ -6,7 +6,6 @@ with Relay(load_deployment("testenv/deployments/4g.yaml"), server=("127.0.0.1", 
 """
 
 from ianvs_collab.link.relay.calibration import Calibration, CalibrationError
-from ianvs_collab.link.relay.rate import RateTrace, TraceError
 from ianvs_collab.link.relay.relay import Counters, Relay, RelayError
 
-__all__ = ["Calibration", "CalibrationError", "Counters", "RateTrace", "Relay", "RelayError", "TraceError"]
+__all__ = ["Calibration", "CalibrationError", "Counters", "Relay", "RelayError"]

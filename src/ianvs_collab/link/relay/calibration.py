@@ -16,7 +16,7 @@ from dataclasses import asdict, dataclass, replace
 from itertools import pairwise
 from typing import NamedTuple
 
-from ianvs_collab.link.relay.rate import BITS_PER_MEGABIT, RateTrace
+from ianvs_collab.link.rate import BITS_PER_MEGABIT, RateTrace
 from ianvs_collab.link.relay.settings import RelaySettings
 from ianvs_collab.link.relay.shaper import Shaper
 

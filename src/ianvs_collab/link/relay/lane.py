@@ -14,10 +14,10 @@ from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass, field
 
+from ianvs_collab.link.deployment import Direction
 from ianvs_collab.link.relay.clock import LinkClock
 from ianvs_collab.link.relay.settings import RelaySettings
 from ianvs_collab.link.relay.shaper import Shaper
-from ianvs_collab.link.timeline import Direction
 
 READ_BYTES = 64 * 1024
 

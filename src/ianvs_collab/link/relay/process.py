@@ -16,13 +16,13 @@ import time
 from dataclasses import asdict
 from typing import Any
 
+from ianvs_collab.link.deployment import Direction
 from ianvs_collab.link.relay.clock import LinkClock
 from ianvs_collab.link.relay.lane import Traffic, Wire
 from ianvs_collab.link.relay.precision import lower_timer_slack, precise_loop, raise_priority
 from ianvs_collab.link.relay.settings import DIRECTIONS, RelaySettings
 from ianvs_collab.link.relay.shaper import Shaper
 from ianvs_collab.link.relay.tunnel import Address, Tunnel
-from ianvs_collab.link.timeline import Direction
 
 ORPHAN_CHECK_SECONDS = 1.0
 

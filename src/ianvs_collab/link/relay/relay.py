@@ -12,15 +12,15 @@ import socket
 import subprocess  # noqa: S404 - this interpreter is started with a module of this package
 import sys
 import threading
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from typing import Any, Self
 
 from ianvs_collab.link.deployment import Deployment
+from ianvs_collab.link.rate import RateTrace
 from ianvs_collab.link.relay.calibration import KEY, Calibration, Probe, calibrate
 from ianvs_collab.link.relay.lane import Traffic
-from ianvs_collab.link.relay.rate import RateTrace
 from ianvs_collab.link.relay.settings import MAX_CONNECTIONS, RelaySettings
 
 START_SECONDS = 60.0
@@ -127,6 +127,10 @@ class Relay:
     def pid(self) -> int | None:
         """The relay's process, while there is one."""
         return self._process.pid if self._process else None
+
+    def command(self, command: Sequence[str]) -> list[str]:
+        """A command that runs at the cloud's side of the link; here that is this machine, so it is as it was."""
+        return list(command)
 
     def counters(self) -> Counters:
         """Bytes and connections so far.

@@ -7,9 +7,8 @@ import math
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
-from ianvs_collab.link.deployment import Deployment
-from ianvs_collab.link.relay.rate import BITS_PER_MEGABIT, RateTrace
-from ianvs_collab.link.timeline import Direction
+from ianvs_collab.link.deployment import Deployment, Direction
+from ianvs_collab.link.rate import BITS_PER_MEGABIT, RateTrace
 
 DIRECTIONS: tuple[Direction, Direction] = ("uplink", "downlink")
 
@@ -78,7 +77,7 @@ class RelaySettings:
 
         Args:
             deployment: The same that the virtual tier takes.
-            uplink: A trace instead of the deployment's constant rate.
+            uplink: A trace instead of the deployment's rate.
             downlink: Likewise.
             more: `handshake`, `realtime`, `max_connections`.
         """
@@ -88,8 +87,8 @@ class RelaySettings:
             jitter_ms=link.jitter_ms,
             loss=link.loss,
             seed=deployment.seed,
-            uplink=uplink or RateTrace.constant(link.uplink_mbps),
-            downlink=downlink or RateTrace.constant(link.downlink_mbps),
+            uplink=uplink or link.trace("uplink"),
+            downlink=downlink or link.trace("downlink"),
             **more,
         )
 

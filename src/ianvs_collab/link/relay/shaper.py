@@ -11,9 +11,10 @@ from __future__ import annotations
 import math
 import random
 
-from ianvs_collab.link.relay.rate import RateTrace
+from ianvs_collab.link.deployment import Direction
+from ianvs_collab.link.rate import RateTrace
 from ianvs_collab.link.relay.settings import DIRECTIONS, RelaySettings
-from ianvs_collab.link.timeline import PACKET_BYTES, Direction
+from ianvs_collab.link.timeline import PACKET_BYTES
 
 PIECE_SECONDS = 0.002
 """Bytes travel in pieces of at most this serialisation time (one packet at least), so that a stream stays a stream."""

@@ -7,8 +7,8 @@ import os
 import socket
 from collections.abc import Callable
 
+from ianvs_collab.link.deployment import Direction
 from ianvs_collab.link.relay.lane import READ_BYTES, Lane, Traffic, Wire
-from ianvs_collab.link.timeline import Direction
 
 SOCKET_BYTES = 256 * 1024
 """What the system may buffer for each socket of the relay; left to itself it grows to many megabytes."""

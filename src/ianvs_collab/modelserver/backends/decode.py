@@ -9,31 +9,14 @@ from __future__ import annotations
 
 import inspect
 import time
-from dataclasses import dataclass, field
 from typing import Any, Protocol
 
 import torch
 
+from ianvs_collab.modelserver.backends.growing import Growing
 from ianvs_collab.modelserver.backends.sampling import logprobs_of, make_chooser
 from ianvs_collab.modelserver.backends.stopping import Stopping
 from ianvs_collab.modelserver.types import SamplingParams
-
-
-@dataclass
-class Row:
-    """The completion of one prompt while it grows.
-
-    Attributes:
-        ids: Tokens so far.
-        times: Seconds from the start of the request to each of them.
-        logprobs: Their log-probabilities, if asked for.
-        finish_reason: `stop` or `length`, None while it grows.
-    """
-
-    ids: list[int] = field(default_factory=list)
-    times: list[float] = field(default_factory=list)
-    logprobs: list[float] = field(default_factory=list)
-    finish_reason: str | None = None
 
 
 class Steps(Protocol):
@@ -95,7 +78,7 @@ class Forward:
             self._mask = torch.cat([self._mask, self._mask.new_ones(len(tokens), 1)], 1)
 
 
-def decode(steps: Steps, params: SamplingParams, stopping: Stopping, start: float) -> list[Row]:
+def decode(steps: Steps, params: SamplingParams, stopping: Stopping, start: float) -> list[Growing]:
     """Complete all prompts of a batch.
 
     Args:
@@ -107,10 +90,9 @@ def decode(steps: Steps, params: SamplingParams, stopping: Stopping, start: floa
     Returns:
         One row for each prompt. In a batch all rows of a step get their token at the same time.
     """
-    rows = [Row() for _ in range(steps.rows)]
-    growing = rows
+    rows = [Growing(params, stopping) for _ in range(steps.rows)]
     choose = make_chooser(params, len(rows))
-    for step in range(1, params.max_tokens + 1):
+    while True:
         logits = steps.logits()
         tokens = choose(logits)
         logprobs = logprobs_of(logits, tokens).tolist() if params.logprobs else None
@@ -118,22 +100,10 @@ def decode(steps: Steps, params: SamplingParams, stopping: Stopping, start: floa
         now = time.perf_counter() - start
         for index, row in enumerate(rows):
             if row.finish_reason is None:
-                row.ids.append(chosen[index])
-                row.times.append(now)
-                if logprobs is not None:
-                    row.logprobs.append(logprobs[index])
-                row.finish_reason = _finish(row, step, params, stopping)
-        growing = [row for row in growing if row.finish_reason is None]
-        if not growing:
-            break
+                row.append(chosen[index], now, logprobs[index] if logprobs is not None else None)
+        if all(row.finish_reason for row in rows):
+            return rows
         steps.append(tokens)
-    return rows
-
-
-def _finish(row: Row, step: int, params: SamplingParams, stopping: Stopping) -> str | None:
-    if stopping.reached(row.ids):
-        return "stop"
-    return "length" if step == params.max_tokens else None
 
 
 _signatures: dict[type, frozenset[str]] = {}

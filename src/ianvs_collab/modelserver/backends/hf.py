@@ -15,7 +15,7 @@ from typing import Any
 import torch
 import transformers
 
-from ianvs_collab.modelserver.backends.decode import Forward, Row, Steps, decode
+from ianvs_collab.modelserver.backends.decode import Forward, Steps, decode
 from ianvs_collab.modelserver.backends.fused_llama import FusedSteps, fuse
 from ianvs_collab.modelserver.backends.hf_loading import Checkpoint, context_length, end_tokens, load_checkpoint
 from ianvs_collab.modelserver.backends.stopping import Stopping
@@ -183,12 +183,7 @@ class TransformersServer:
                     f"prompts of up to {max(map(len, encoded))} tokens; use smaller batches, a smaller dtype or a "
                     "smaller model"
                 ) from error
-            texts = [stopping.text(row.ids) for row in rows]
-        duration = time.perf_counter() - start
-        return [
-            _generation(row, text, len(ids), params, duration)
-            for row, text, ids in zip(rows, texts, encoded, strict=True)
-        ]
+            return [row.generation(len(ids), start) for row, ids in zip(rows, encoded, strict=True)]
 
     def _steps(self, prompts: list[list[int]], params: SamplingParams) -> Steps:
         if self._fused is not None and len(prompts) == 1:
@@ -243,19 +238,6 @@ class TransformersServer:
         # The setting is the process's, and another model may have changed it since the last request.
         if self._info.device == "cpu" and torch.get_num_threads() != self._threads:
             torch.set_num_threads(self._threads)
-
-
-def _generation(row: Row, text: str, prompt_tokens: int, params: SamplingParams, duration: float) -> Generation:
-    return Generation(
-        text=text,
-        prompt_tokens=prompt_tokens,
-        completion_tokens=len(row.ids),
-        token_times=tuple(row.times),
-        logprobs=tuple(row.logprobs) if params.logprobs else None,
-        token_ids=tuple(row.ids),
-        finish_reason=row.finish_reason or "length",
-        duration=duration,
-    )
 
 
 def _revision(checkpoint: Checkpoint) -> str | None:

@@ -17,7 +17,7 @@ import transformers
 from safetensors import SafetensorError
 
 from ianvs_collab.modelserver.locate import hub_advice, resolve_model
-from ianvs_collab.modelserver.precision import quantise
+from ianvs_collab.modelserver.precision import quantise, quiet_torchao
 from ianvs_collab.modelserver.types import ModelServerError
 
 TRUST_VARIABLE = "IANVS_COLLAB_TRUST_REMOTE_CODE"
@@ -189,7 +189,8 @@ def quiet() -> Iterator[None]:
     hf_logging.set_verbosity_error()
     hf_logging.disable_progress_bar()
     try:
-        yield
+        with quiet_torchao():
+            yield
     finally:
         hf_logging.set_verbosity(level)
         if bars:

@@ -10,7 +10,6 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
-from types import TracebackType
 from typing import Any, Self
 
 import torch
@@ -18,6 +17,7 @@ import torch
 from ianvs_collab.modelserver.stepping.cache import SessionCache
 from ianvs_collab.modelserver.stepping.ledger import Ledger
 from ianvs_collab.modelserver.stepping.protocol import StepError
+from ianvs_collab.modelserver.stepping.session import LedgerSession
 
 
 @dataclass(frozen=True)
@@ -44,7 +44,7 @@ class Engine:
     layers: int
 
 
-class CausalSession:
+class CausalSession(LedgerSession):
     """A `Session` on a model of transformers; `TransformersServer.stepper().open()` makes one.
 
     Args:
@@ -53,36 +53,10 @@ class CausalSession:
     """
 
     def __init__(self, engine: Engine, hidden: bool) -> None:
+        super().__init__(Ledger(engine.name, engine.vocabulary, engine.context))
         self._engine, self._keeps_hidden = engine, hidden
-        self._ledger = Ledger(engine.name, engine.vocabulary, engine.context)
         self._cache = SessionCache(engine.config)
         self._states: list[torch.Tensor] = []
-
-    @property
-    def tokens(self) -> tuple[int, ...]:
-        """The text so far."""
-        return self._ledger.tokens
-
-    @property
-    def length(self) -> int:
-        """Number of tokens so far."""
-        return len(self._ledger)
-
-    def prefill(self, tokens: Sequence[int]) -> torch.Tensor:
-        """Append tokens; see `Session.prefill`.
-
-        Raises:
-            StepError: See there.
-        """
-        return self._append(tokens, 1)[0]
-
-    def step(self, tokens: Sequence[int]) -> torch.Tensor:
-        """Append tokens in one forward pass; see `Session.step`.
-
-        Raises:
-            StepError: See there.
-        """
-        return self._append(tokens, len(tokens))
 
     def rollback(self, count: int) -> None:
         """Forget the last `count` tokens; see `Session.rollback`.
@@ -129,16 +103,6 @@ class CausalSession:
         self._ledger.close()
         self._cache.clear()
         self._states = []
-
-    def __enter__(self) -> Self:
-        """The session itself."""
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        """Close it."""
-        self.close()
 
     def _append(self, tokens: Sequence[int], keep: int) -> torch.Tensor:
         """Append tokens; logits (keep, vocabulary) of the last `keep`."""

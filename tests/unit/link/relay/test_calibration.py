@@ -10,8 +10,8 @@ from dataclasses import replace
 
 import pytest
 
-from ianvs_collab.link import Deployment, Link, Timeline
-from ianvs_collab.link.relay import Calibration, CalibrationError, RateTrace, Relay, RelayError
+from ianvs_collab.link import Deployment, Link, RateTrace, Timeline
+from ianvs_collab.link.relay import Calibration, CalibrationError, Relay, RelayError
 from ianvs_collab.link.relay.calibration import Probe, calibrate, measured_rate, receive
 from ianvs_collab.link.relay.settings import RelaySettings
 

@@ -13,8 +13,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from ianvs_collab.link import Deployment, Link
-from ianvs_collab.link.relay import RateTrace, Relay, RelayError
+from ianvs_collab.link import Deployment, Link, RateTrace
+from ianvs_collab.link.relay import Relay, RelayError
 from ianvs_collab.link.relay.lane import READ_BYTES
 
 from .ends import Cloud, Ends, eventually, read_exactly, read_to_the_end

@@ -2,8 +2,7 @@ from __future__ import annotations
 
 import pytest
 
-from ianvs_collab.link import Deployment, Link
-from ianvs_collab.link.relay import RateTrace
+from ianvs_collab.link import Deployment, Link, RateTrace
 from ianvs_collab.link.relay.settings import RelaySettings
 
 MOBILE = Deployment(link=Link(rtt_ms=70, uplink_mbps=8, downlink_mbps=30, jitter_ms=12, loss=0.005), seed=7)

@@ -6,8 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ianvs_collab.link import Deployment, Link, Timeline
-from ianvs_collab.link.relay import RateTrace
+from ianvs_collab.link import Deployment, Link, RateTrace, Timeline
 from ianvs_collab.link.relay.settings import SEGMENT_BYTES, RelaySettings
 from ianvs_collab.link.relay.shaper import Shaper, Stream
 from ianvs_collab.link.timeline import Direction
@@ -19,6 +18,14 @@ links = st.builds(
     downlink_mbps=st.floats(0.5, 1000),
     jitter_ms=st.one_of(st.just(0.0), st.floats(0.1, 40)),
     loss=st.one_of(st.just(0.0), st.floats(0.001, 0.6)),
+)
+traces = st.builds(
+    lambda gaps, rates, last: RateTrace(
+        tuple(zip((sum(gaps[:n]) for n in range(len(gaps) + 1)), [*rates[: len(gaps)], last], strict=True))
+    ),
+    st.lists(st.floats(0.01, 1), max_size=4),
+    st.lists(st.floats(0, 100), min_size=4, max_size=4),
+    st.floats(0.5, 100),
 )
 directions = st.sampled_from(["uplink", "downlink"])
 
@@ -54,6 +61,13 @@ def test_messages_arrive_when_the_virtual_tier_says(
         expected = timeline.transfer(direction, nbytes, "message", after=now)
         assert admit_in_pieces(relay[direction], now, nbytes) == pytest.approx(expected, abs=1e-9)
         now += nbytes * 8 / (rate * 1e6) + pause  # the next one finds the sender's side idle
+
+
+@given(traces, st.integers(1, 300_000), st.floats(0, 3))
+def test_a_traced_rate_is_the_virtual_tiers_too(trace: RateTrace, nbytes: int, now: float) -> None:
+    deployment = Deployment(link=Link(rtt_ms=20, uplink_trace=trace))
+    expected = Timeline(deployment).transfer("uplink", nbytes, "message", after=now)
+    assert admit_in_pieces(streams(deployment, "")["uplink"], now, nbytes) == pytest.approx(expected, abs=1e-6)
 
 
 @given(links, st.integers(1, 300_000), st.text(max_size=5))

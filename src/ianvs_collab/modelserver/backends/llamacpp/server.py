@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-import resource
-import sys
 import threading
 import time
 import weakref
@@ -12,10 +10,11 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 
 from ianvs_collab.modelserver.backends.llamacpp.chat import ChatTemplate
-from ianvs_collab.modelserver.backends.llamacpp.completion import Completion, complete
+from ianvs_collab.modelserver.backends.llamacpp.completion import complete
 from ianvs_collab.modelserver.backends.llamacpp.context import Context, Settings
 from ianvs_collab.modelserver.backends.llamacpp.model import GgufModel
 from ianvs_collab.modelserver.backends.stopping import Stopping
+from ianvs_collab.modelserver.memory import peak_rss_bytes
 from ianvs_collab.modelserver.stepping.protocol import Stepper
 from ianvs_collab.modelserver.types import (
     GREEDY,
@@ -59,9 +58,7 @@ class LlamaCppServer:
             ids = self._encode(prompt)
             self._check_room(len(ids), params.max_tokens)
             stopping = Stopping(model, self._ends, params.stop)
-            found = complete(self._context, ids, params, stopping, start)
-            text = stopping.text(found.ids)
-        return _generation(found, text, len(ids), params, time.perf_counter() - start)
+            return complete(self._context, ids, params, stopping, start).generation(len(ids), start)
 
     def generate_batch(self, prompts: Sequence[Prompt], params: SamplingParams = GREEDY) -> list[Generation]:
         """Complete several prompts one after the other, each timed from its own start."""
@@ -99,7 +96,7 @@ class LlamaCppServer:
                 weight_bytes=model.nbytes,
                 kv_bytes_per_token=self._kv_bytes_per_token(),
                 load_s=seconds,
-                peak_rss_bytes=_peak_rss_bytes(),
+                peak_rss_bytes=peak_rss_bytes(),
             )
         self.info = dataclasses.replace(self.info, footprint=footprint)
 
@@ -151,23 +148,3 @@ class LlamaCppServer:
             self._context.evaluate([0], 1)
             sizes.append(self._context.state_bytes())
         return sizes[1] - sizes[0]
-
-
-def _generation(
-    found: Completion, text: str, prompt_tokens: int, params: SamplingParams, duration: float
-) -> Generation:
-    return Generation(
-        text=text,
-        prompt_tokens=prompt_tokens,
-        completion_tokens=len(found.ids),
-        token_times=tuple(found.times),
-        logprobs=tuple(found.logprobs) if params.logprobs else None,
-        token_ids=tuple(found.ids),
-        finish_reason=found.finish_reason or "length",
-        duration=duration,
-    )
-
-
-def _peak_rss_bytes() -> int:
-    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-    return peak if sys.platform == "darwin" else peak * 1024  # macOS counts bytes, Linux KiB

@@ -9,7 +9,6 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
-from types import TracebackType
 from typing import NoReturn, Self
 
 import torch
@@ -18,6 +17,7 @@ from ianvs_collab.modelserver.backends.llamacpp.context import Context
 from ianvs_collab.modelserver.backends.llamacpp.model import GgufModel
 from ianvs_collab.modelserver.stepping.ledger import Ledger
 from ianvs_collab.modelserver.stepping.protocol import StepError
+from ianvs_collab.modelserver.stepping.session import LedgerSession
 from ianvs_collab.modelserver.types import ModelServerError, Prompt
 
 
@@ -40,7 +40,7 @@ class Engine:
     context: int
 
 
-class LlamaCppSession:
+class LlamaCppSession(LedgerSession):
     """A `Session` on llama.cpp; `LlamaCppServer.stepper().open()` makes one.
 
     Args:
@@ -50,33 +50,8 @@ class LlamaCppSession:
     """
 
     def __init__(self, engine: Engine, ledger: Ledger, context: Context) -> None:
-        self._engine, self._ledger, self._context = engine, ledger, context
-
-    @property
-    def tokens(self) -> tuple[int, ...]:
-        """The text so far."""
-        return self._ledger.tokens
-
-    @property
-    def length(self) -> int:
-        """Number of tokens so far."""
-        return len(self._ledger)
-
-    def prefill(self, tokens: Sequence[int]) -> torch.Tensor:
-        """Append tokens; see `Session.prefill`.
-
-        Raises:
-            StepError: See there.
-        """
-        return self._append(tokens, 1)[0]
-
-    def step(self, tokens: Sequence[int]) -> torch.Tensor:
-        """Append tokens; see `Session.step`.
-
-        Raises:
-            StepError: See there.
-        """
-        return self._append(tokens, len(tokens))
+        super().__init__(ledger)
+        self._engine, self._context = engine, context
 
     def rollback(self, count: int) -> None:
         """Forget the last `count` tokens; see `Session.rollback`.
@@ -120,16 +95,6 @@ class LlamaCppSession:
         """Release the cache."""
         self._ledger.close()
         self._context.close()
-
-    def __enter__(self) -> Self:
-        """The session itself."""
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        """Close it."""
-        self.close()
 
     def _append(self, tokens: Sequence[int], keep: int) -> torch.Tensor:
         self._ledger.check(tokens)

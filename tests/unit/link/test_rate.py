@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ianvs_collab.link.relay import RateTrace, TraceError
+from ianvs_collab.link import RateTrace, TraceError
 
 STEPS = RateTrace(((0.0, 8.0), (1.0, 0.0), (1.5, 16.0)), repeat_after=2.0)
 

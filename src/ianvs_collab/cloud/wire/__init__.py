@@ -1,0 +1,1 @@
+"""Frames: how messages between edge and cloud look as bytes."""
