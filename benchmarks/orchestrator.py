@@ -1,7 +1,10 @@
 """Does drift plus penalty serve a portfolio of precisions better than simpler orchestrators, and does theory hold?
 
-A discrete-event simulation. Without `--portfolio` the portfolio is SYNTHETIC: its service times, accuracies, energies
-and prices are made up, and every figure below says how orchestrators compare on it, not how any device performs.
+A discrete-event simulation, on a portfolio that `benchmarks/portfolio.py --out FILE` or `ianvs model profile` measured.
+Without `--portfolio` the portfolio is SYNTHETIC: its service times, accuracies, energies and prices are made up, and
+every figure below says how orchestrators compare on it, not how any device performs. The synthetic one has requests of
+eight sizes that are known on arrival; in a measured one, how long an answer is stands in the samples and nobody knows
+it beforehand.
 Printed, as Markdown, with 95 % t-intervals over seeds:
 
 * simulated requests in a second, for one and for many replications side by side;
@@ -13,7 +16,7 @@ Printed, as Markdown, with 95 % t-intervals over seeds:
   baseline reached as its target, and V is chosen on tuning seeds; reported are other seeds, paired by seed;
 * hard constraints for each request, and refusals; workflows of several steps.
 
-Run it from the repository's root: `python benchmarks/orchestrator.py [--portfolio FILE] [--seeds 5] [--quick]`.
+Run it from the repository's root: `python benchmarks/orchestrator.py [--portfolio FILE --accuracy 0.85] [--quick]`.
 """
 
 from __future__ import annotations
@@ -389,10 +392,17 @@ def print_workflows(portfolio: Portfolio, seeds: range, requests: int) -> None:
             row(name, kind, *(shown(each, ".3f") for each in (*figures, *rest)))
 
 
+def set_scene(portfolio: Portfolio, accuracy: float) -> None:
+    """Which average accuracy every part of this script asks for, and whether requests have sizes beside their luck."""
+    global ACCURACY, SIZES  # noqa: PLW0603 - a script that runs once; every part reads them
+    ACCURACY, SIZES = accuracy, Mix() if portfolio.origin == "measured" else SIZES
+
+
 def main() -> None:
     """Simulate and print."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--portfolio", help="a portfolio in JSON; a synthetic one if left out")
+    parser.add_argument("--accuracy", type=float, default=ACCURACY, help=f"average to keep (default {ACCURACY:g})")
     parser.add_argument("--seeds", type=int, default=5, help="how many seeds (default 5)")
     parser.add_argument("--requests", type=int, default=10_000, help="requests for each seed and load (default 10000)")
     parser.add_argument("--quick", action="store_true", help="a smoke test: 2 seeds, few requests")
@@ -400,6 +410,7 @@ def main() -> None:
     requests = 500 if options.quick else options.requests
     seeds = range(2 if options.quick else options.seeds)
     portfolio = read_portfolio(options.portfolio) if options.portfolio else synthetic_portfolio()
+    set_scene(portfolio, options.accuracy)
     if any(pair.energy_joules is None for pair in portfolio.pairs):
         raise PrecisionError("this benchmark compares energy, and a pair of the portfolio has none")
     print_portfolio(portfolio)

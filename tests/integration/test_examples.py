@@ -18,7 +18,7 @@ from fastapi import FastAPI, Request
 from fastapi.responses import StreamingResponse
 
 Shell = Callable[..., "subprocess.CompletedProcess[str]"]
-SELF_SUFFICIENT = ("long_form", "cascade", "link_tiers", "openai_cloud", "router_grid")
+SELF_SUFFICIENT = ("long_form", "cascade", "link_tiers", "multi_precision", "openai_cloud", "router_grid")
 NEED_DATA = {"mmlu_huggingface": "mmlu", "cmmlu": "cmmlu"}
 
 

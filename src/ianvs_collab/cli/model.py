@@ -7,7 +7,9 @@ from collections.abc import Sequence
 from importlib import import_module
 
 COMMANDS = {
+    "bench": ("ianvs_collab.modelserver.bench.command", "measure latency, throughput and goodput under a load"),
     "convert": ("ianvs_collab.modelserver.convert.command", "make GGUF files, which llama.cpp runs, of a checkpoint"),
+    "profile": ("ianvs_collab.precision.profile.command", "measure every variant of a model, for an orchestrator"),
 }
 """Name on the command line -> module with a `main(argv)`, and what the help says of it."""
 

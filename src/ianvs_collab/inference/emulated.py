@@ -7,7 +7,6 @@ while nothing keeps the processors busy, and ends with this process, however tha
 from __future__ import annotations
 
 import dataclasses
-import socket
 import subprocess  # noqa: S404 - this interpreter is started with a module of this package
 import sys
 from collections import deque
@@ -20,6 +19,7 @@ import yaml
 
 from ianvs_collab.link.deployment import Deployment
 from ianvs_collab.link.relay import CalibrationError, Relay, RelayError
+from ianvs_collab.machine import free_port
 from ianvs_collab.modelserver import load_model
 from ianvs_collab.modelserver.stepping import Stepper, open_stepper
 from ianvs_collab.modelserver.types import (
@@ -140,12 +140,6 @@ class EmulatedCloud:
             "realtime": self._relay.realtime,
         }
         return dataclasses.replace(self._server.info, extra={**self._server.info.extra, "link": link})
-
-
-def free_port() -> int:
-    """A port of this machine that nobody listens on now."""
-    with socket.create_server(("127.0.0.1", 0)) as probe:
-        return int(probe.getsockname()[1])
 
 
 def _wait_until_ready(process: subprocess.Popen[str], model: str) -> None:

@@ -15,9 +15,10 @@ from ianvs_collab.job.fingerprint import data_digests, file_digest, fingerprint
 from ianvs_collab.job.jobfile import JobFile
 from ianvs_collab.job.leaderboard import hyperparameters, rank_row, summaries
 from ianvs_collab.job.lock import locked
-from ianvs_collab.job.provenance import command_line, git_revision, machine, versions
+from ianvs_collab.job.provenance import command_line, git_revision
 from ianvs_collab.job.runfile import ResumeError, Run, run_to_resume
 from ianvs_collab.job.sharedanswers import answers_shared, cache_folder, remove_answers
+from ianvs_collab.machine import machine, versions
 from ianvs_collab.story import RankConfig, StoryManager
 from ianvs_collab.story.report import write_report
 from ianvs_collab.testcase.controller import CaseFailure, TestCaseController

@@ -12,7 +12,8 @@ from typing import Any
 from ianvs_collab.grading import extract
 from ianvs_collab.inference import Query
 from ianvs_collab.inference.participants import DEFAULT_EXTRACTOR, Participant
-from ianvs_collab.job.provenance import command_line, git_revision, machine, versions
+from ianvs_collab.job.provenance import command_line, git_revision
+from ianvs_collab.machine import machine, versions
 from ianvs_collab.modelserver.shared import model_identity
 from ianvs_collab.routing.traces.recorder import Sampling
 

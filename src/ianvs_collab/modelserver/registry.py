@@ -25,6 +25,7 @@ _SHIPPED = {
     "llamacpp": "ianvs_collab.modelserver.backends.llamacpp",
     "openai": "ianvs_collab.modelserver.backends.openai_api",
     "replay": "ianvs_collab.modelserver.backends.replay",
+    "vllm": "ianvs_collab.modelserver.backends.vllm",
 }
 _registered: dict[str, Loader] = {}
 

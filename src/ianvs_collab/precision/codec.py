@@ -47,7 +47,7 @@ def _problems(error: ValidationError) -> str:
     def one(loc: tuple[int | str, ...], message: str, kind: str) -> str:
         where = ".".join(map(str, loc))
         if kind == "extra_forbidden":
-            message = "no such field; docs/explanation/orchestrator.md lists the fields there are"
+            message = "no such field; docs/reference/portfolio.md lists the fields there are"
         return f"{where}: {message}" if where else message
 
     return "; ".join(one(e["loc"], e["msg"].removeprefix("Value error, "), e["type"]) for e in error.errors())

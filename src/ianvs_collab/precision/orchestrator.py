@@ -10,7 +10,7 @@ import numpy as np
 from ianvs_collab.precision.arrays import Integers
 from ianvs_collab.precision.policy import Policy, View
 from ianvs_collab.precision.portfolio import Pair, Portfolio, PrecisionError
-from ianvs_collab.precision.requirements import ACCURACY, BUSY, DEADLINE, MEMORY, REASONS, Requirements, Screen
+from ianvs_collab.precision.requirements import ACCURACY, BUSY, DEADLINE, LOST, MEMORY, REASONS, Requirements, Screen
 from ianvs_collab.precision.tables import Tables
 
 _ASKED = {MEMORY: "memory_bytes", ACCURACY: "min_accuracy", DEADLINE: "deadline_s", BUSY: "deadline_s"}
@@ -60,6 +60,7 @@ class Orchestrator:
         self._tables, self._policy, self._lock = Tables.of(portfolio, quantile), policy, Lock()
         policy.begin(self._tables, 1)
         self._screens: dict[Requirements, Screen] = {}
+        self._eligible = policy.eligible.copy()
         self._backlog = np.zeros((1, self._tables.devices))
         self._open: dict[int, tuple[int, float]] = {}
         self._made = 0
@@ -78,7 +79,9 @@ class Orchestrator:
             raise PrecisionError(f"the size of a request is relative to the mean and above 0, not {size!r}")
         wanted, sizes = wanted or Requirements(), np.array([size])
         with self._lock:
-            screen = self._screens.setdefault(wanted, Screen(self._tables, [wanted], self._policy.eligible))
+            if not self._eligible.any():
+                return Refusal(LOST, REASONS[LOST])
+            screen = self._screens.setdefault(wanted, Screen(self._tables, [wanted], self._eligible))
             allowed, refused = screen.check(np.array([0]), self._backlog, sizes)
             if refused[0]:
                 return _refusal(int(refused[0]), wanted)
@@ -97,6 +100,19 @@ class Orchestrator:
             device, work = self._open.pop(decision.number)
             left = max(self._backlog[0, device] - work, 0.0)
             self._backlog[0, device] = left if self._unfinished()[0, device] else 0.0  # not what rounding left
+
+    def lost(self, device: str) -> None:
+        """Choose a device no more; what was decided for it stays in its queue until it is `finished`.
+
+        Raises:
+            PrecisionError: If there is no such device.
+        """
+        names = [each.name for each in self._tables.portfolio.devices]
+        if device not in names:
+            raise PrecisionError(f"the portfolio has no device {device!r}; there are {', '.join(names)}")
+        with self._lock:
+            self._eligible &= self._tables.device != names.index(device)
+            self._screens.clear()
 
     @property
     def backlog(self) -> dict[str, float]:

@@ -58,6 +58,14 @@ class Pair(_Strict):
         energy_joules: Mean energy of one request; None if unavailable.
         energy_source: How the energy is known; the tag travels with the number.
         price: What a request costs there, in currency units.
+        unparsed: Calibration questions whose answer named no option; they count as wrong. None if it was not counted.
+        ttft_seconds: Measured times to the first token on that device, a sample an element; empty if there are none.
+        tpot_seconds: Measured times per output token after the first, likewise.
+        weight_bytes: Parameters and buffers as they are stored; None if unknown.
+        kv_bytes_per_token: Growth of the key-value cache with a token; None if unknown.
+        peak_rss_bytes: Largest resident memory of a process that served this variant alone; None if unknown.
+        load_seconds: From the call that loads to the first request that can be served, on the machine that measured;
+            None if unknown.
     """
 
     variant: Name
@@ -69,6 +77,13 @@ class Pair(_Strict):
     energy_joules: NotNegative | None = None
     energy_source: EnergySource = "unavailable"
     price: NotNegative = 0.0
+    unparsed: Count | None = None
+    ttft_seconds: tuple[Seconds, ...] = ()
+    tpot_seconds: tuple[Seconds, ...] = ()
+    weight_bytes: Count | None = None
+    kv_bytes_per_token: Count | None = None
+    peak_rss_bytes: Count | None = None
+    load_seconds: Seconds | None = None
 
     @property
     def accuracy(self) -> float:
@@ -92,6 +107,8 @@ class Pair(_Strict):
     def _counts_and_energy_agree(self) -> Self:
         if self.correct > self.answered:
             raise ValueError(f"{self}: correct ({self.correct}) exceeds answered ({self.answered})")
+        if self.correct + (self.unparsed or 0) > self.answered:
+            raise ValueError(f"{self}: correct and unparsed together exceed answered ({self.answered})")
         if (self.energy_joules is None) != (self.energy_source == "unavailable"):
             raise ValueError(
                 f"{self}: energy_joules is {self.energy_joules!r} but energy_source is {self.energy_source!r}; "

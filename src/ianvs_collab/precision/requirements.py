@@ -11,7 +11,7 @@ from ianvs_collab.precision.arrays import Booleans, Codes, Floats, Integers
 from ianvs_collab.precision.portfolio import PrecisionError
 from ianvs_collab.precision.tables import Tables
 
-MEMORY, ACCURACY, DEADLINE, BUSY, NOT_REACHED = -1, -2, -3, -4, -5
+MEMORY, ACCURACY, DEADLINE, BUSY, NOT_REACHED, LOST = -1, -2, -3, -4, -5, -6
 """Codes that stand in the place of a pair where a request was not served."""
 
 REASONS = {
@@ -20,6 +20,7 @@ REASONS = {
     DEADLINE: "no pair that is accurate enough meets the deadline even when idle",
     BUSY: "every pair that could meet the deadline is too busy now",
     NOT_REACHED: "an earlier step of the workflow was refused",
+    LOST: "every device of the policy is lost",
 }
 
 

@@ -77,7 +77,11 @@ def described(repository: Path) -> dict[str, list[str]]:
     """Rows of the reference's tables by what stands in their first cell."""
     page = (repository / "docs" / "reference" / "cloud-worker.md").read_text(encoding="utf-8")
     rows = [[cell.strip() for cell in line.split("|")[1:-1]] for line in page.splitlines() if line.startswith("| ")]
-    return {name.strip("` "): row for row in rows for name in row[0].split(",")}
+    found: dict[str, list[str]] = {}
+    for row in rows:
+        for name in row[0].split(","):
+            found.setdefault(name.strip("` "), row)  # a later one of the same name is a measurement
+    return found
 
 
 def test_every_option_is_described_with_its_default(repository: Path) -> None:

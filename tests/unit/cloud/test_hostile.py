@@ -354,3 +354,25 @@ async def threading_wait(worker: Any) -> None:
     import asyncio
 
     await asyncio.sleep(WAIT)
+
+
+def test_a_worker_that_stops_says_goodbye(serve: Any, raw: Any) -> None:
+    worker = serve()
+    waiting, busy = raw(worker.address), raw(worker.address)
+    for stream in (waiting, busy):
+        stream.say(Open(0, False), 0)
+        stream.receive()
+    begun = threading.Event()
+    worker.host.thread.later(lambda: begun.wait(WAIT))
+    busy.say(step(), 1)
+    end = time.monotonic() + WAIT
+    while worker.host.requests < 3:
+        assert time.monotonic() < end
+        time.sleep(0.01)
+    stopping = threading.Thread(target=worker.stop)
+    stopping.start()
+    assert waiting.ended() == ("UNAVAILABLE", "the worker is being stopped")
+    threading.Timer(0.3, begun.set).start()  # gRPC drops a reply that nobody waits for when the stream ends
+    assert isinstance(busy.receive().message, Scores)  # what it was asked before, it still does
+    assert busy.ended() == ("UNAVAILABLE", "the worker is being stopped")
+    stopping.join(WAIT)

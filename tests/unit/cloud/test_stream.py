@@ -15,6 +15,7 @@ from ianvs_collab.cloud.client.traffic import Cost, Traffic
 from ianvs_collab.cloud.client.watchdog import Watchdog
 from ianvs_collab.cloud.errors import CloudError, FrameError, LostError, UnreachableError
 from ianvs_collab.cloud.messages.admin import Done, Ping, Problem
+from ianvs_collab.cloud.server.compute import ComputeThread
 from ianvs_collab.cloud.wire.frame import Frame, decode_frame, encode_frame
 from ianvs_collab.cloud.wire.message import encode
 from ianvs_collab.modelserver import ModelServerError, ModelTimeoutError, SamplingParams, StepError
@@ -197,3 +198,24 @@ def test_a_completion_that_ends_in_something_else(remote: CloudServer, monkeypat
     monkeypatch.setattr(remote._client, "stream", lambda: stream)
     with pytest.raises(CloudError, match="the worker's last reply is no completion"):
         remote.generate("One")
+
+
+def test_a_client_that_breaks_the_protocol_is_told(remote: CloudServer) -> None:
+    with remote.stepper().open() as session:
+        session.step([1])
+        assert session._stream is not None
+        session._stream._sequence = 9
+        with pytest.raises(
+            CloudError, match="ended the conversation: request 9 comes too early: request 2 is the next"
+        ):
+            session.step([2])
+        assert session.step([2]).shape[0] == 1
+        assert session.recoveries == 1
+
+
+def test_what_comes_after_the_end_of_the_model_s_thread_is_done_at_once() -> None:
+    thread = ComputeThread()
+    thread.close()
+    done: list[int] = []
+    thread.later(lambda: done.append(1))
+    assert done == [1]

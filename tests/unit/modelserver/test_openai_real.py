@@ -20,6 +20,7 @@ import uvicorn
 from fastapi import FastAPI, Request
 from fastapi.responses import StreamingResponse
 
+from ianvs_collab.machine import free_port
 from ianvs_collab.modelserver import ModelServer, SamplingParams, load_model
 
 PROMPTS = ["What is the capital of France?", "12 + 34 =", "问题：法国的首都是哪里？", "Monday, Tuesday"]
@@ -91,12 +92,6 @@ def test_a_batch_over_the_wire_keeps_its_order(address: str, server: ModelServer
     assert [generation.text for generation in found] == [
         server.generate(prompt, SamplingParams(6)).text for prompt in PROMPTS * 3
     ]
-
-
-def free_port() -> int:
-    with socket.create_server(("127.0.0.1", 0)) as listener:
-        port: int = listener.getsockname()[1]
-        return port
 
 
 @pytest.fixture(scope="module")

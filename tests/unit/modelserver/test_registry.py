@@ -92,7 +92,7 @@ def test_an_installed_package_offers_its_back_end_by_entry_point(tmp_path: Path,
 
 def test_an_unknown_back_end_gets_the_nearest_name() -> None:
     with pytest.raises(
-        ModelServerError, match="did you mean 'transformers'.*Known back-ends: .*openai, replay, transformers"
+        ModelServerError, match="did you mean 'transformers'.*Known back-ends: .*openai, replay, transformers, vllm"
     ):
         load_model("transfomers", "zoo:edge")
     with pytest.raises(ModelServerError, match=r"'zzzz'\. Known back-ends"):

@@ -72,6 +72,7 @@ def test_no_rubbish_is_read_and_none_crashes(content: bytes, tmp_path_factory: p
         (("pairs", 0, "service_seconds"), [0.0], "pairs.0.service_seconds.0"),
         (("pairs", 0, "service_seconds"), ["1"], "pairs.0.service_seconds.0"),
         (("pairs", 0, "correct"), 101, "q4 on edge: correct \\(101\\) exceeds answered \\(100\\)"),
+        (("pairs", 0, "unparsed"), 41, "correct and unparsed together exceed answered \\(100\\)"),
         (("pairs", 0, "correct"), True, "pairs.0.correct"),
         (("pairs", 0, "energy_joules"), None, "energy_joules is None but energy_source is 'modelled'"),
         (("pairs", 0, "energy_source"), "guessed", "pairs.0.energy_source"),

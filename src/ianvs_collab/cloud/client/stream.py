@@ -8,6 +8,7 @@ import queue
 import threading
 import time
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from typing import Any
 
 from ianvs_collab.cloud.client.traffic import Cost, Traffic
@@ -101,32 +102,17 @@ class Stream:
         with self._lock:
             if self.broken:
                 raise LostError("the stream is broken")
-            started = time.perf_counter()
-            with self._watchdog.watch(seconds + GRACE_SECONDS, self._replies.cancel) as alarm:
-                try:
-                    sent = self._send(request, seconds)
-                    more, received = True, 0
-                    while more:
-                        frame, size = self._receive()
-                        received += size
-                        more = frame.more
-                        reply = decode(frame.kind, frame.body)
-                        elapsed = time.perf_counter() - started
-                        cost = Cost(elapsed, frame.compute_us / 1e6, frame.queued_us / 1e6, sent, received)
-                        if isinstance(reply, Problem):
-                            break
-                        yield reply, cost
-                except need("grpc", "grpcio").RpcError as error:
-                    self.close()
-                    if alarm.rang:
-                        raise ModelTimeoutError(
-                            f"the cloud worker did not answer within {seconds:g} s; allow more (timeout), ask for "
-                            "less, or look at the worker and the network"
-                        ) from error
-                    raise _explain(error) from error
-                except BaseException:  # the replies that are still to come belong to nobody
-                    self.close()
-                    raise
+            with self._in_time(seconds):
+                started, received, more = time.perf_counter(), 0, True
+                sent = self._send(request, seconds)
+                while more:
+                    frame, size = self._receive()
+                    received, more = received + size, frame.more
+                    reply = decode(frame.kind, frame.body)
+                    if isinstance(reply, Problem):
+                        break
+                    elapsed = time.perf_counter() - started
+                    yield reply, Cost(elapsed, frame.compute_us / 1e6, frame.queued_us / 1e6, sent, received)
             if isinstance(reply, Problem):
                 raise _ERRORS.get(reply.code, CloudError)(reply.text)
 
@@ -135,6 +121,24 @@ class Stream:
         self.broken = True
         self._outgoing.put(None)
         self._replies.cancel()
+
+    @contextmanager
+    def _in_time(self, seconds: float) -> Iterator[None]:
+        """Keep the time, and give up the stream when something goes wrong: later replies would belong to nobody."""
+        with self._watchdog.watch(seconds + GRACE_SECONDS, self._replies.cancel) as alarm:
+            try:
+                yield
+            except need("grpc", "grpcio").RpcError as error:
+                self.close()
+                if alarm.rang:
+                    raise ModelTimeoutError(
+                        f"the cloud worker did not answer within {seconds:g} s; allow more (timeout), ask for less, "
+                        "or look at the worker and the network"
+                    ) from error
+                raise _explain(error) from error
+            except BaseException:
+                self.close()
+                raise
 
     def _send(self, request: Any, seconds: float) -> int:
         kind, body = encode(request)

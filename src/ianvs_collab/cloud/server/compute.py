@@ -103,8 +103,11 @@ class ComputeThread:
             timer.cancel()
 
     def later(self, function: Callable[[], Any]) -> None:
-        """Run a function after all that was asked for before, and do not wait for it."""
-        self._executor.submit(function)
+        """Run a function after all that was asked for before, and do not wait for it unless the thread has ended."""
+        try:
+            self._executor.submit(function)
+        except RuntimeError:  # the worker stops while a stream ends
+            function()
 
     def close(self) -> None:
         """Finish what was asked for, and end the thread."""

@@ -60,9 +60,11 @@ class Conversation:
     async def _read(self) -> Any:
         idle = self._host.limits.idle_s
         try:
-            async with asyncio.timeout(idle):
+            async with self._host.patience(idle):
                 return await self._context.read()
         except TimeoutError:
+            if self._host.stopping:
+                await self._context.abort(self._status.UNAVAILABLE, "the worker is being stopped")
             await self._context.abort(self._status.ABORTED, f"nothing was asked for {idle:g} s; the sessions are freed")
 
     async def _answer(self, frame: Frame, request: Any) -> None:

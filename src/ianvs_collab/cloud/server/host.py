@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import asyncio
 import dataclasses
 import time
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from typing import Any
 
 import psutil
@@ -40,6 +43,8 @@ class Host:
         self.thread = ComputeThread(slowdown)
         self.census = Census(limits)
         self.nonces = Nonces()
+        self.stopping = False
+        self._waiting: set[asyncio.Timeout] = set()
         self._trimmer = Trimmer()
         self.requests = self.streams = 0
         self._started = time.monotonic()
@@ -74,6 +79,26 @@ class Host:
             "rss_bytes": self._process.memory_info().rss,
             "uptime_s": time.monotonic() - self._started,
         }
+
+    @asynccontextmanager
+    async def patience(self, seconds: float) -> AsyncIterator[None]:
+        """Wait for a client, but not when the worker stops.
+
+        Raises:
+            TimeoutError: If it takes longer, or the worker stops.
+        """
+        async with asyncio.timeout(0 if self.stopping else seconds) as limit:
+            self._waiting.add(limit)
+            try:
+                yield
+            finally:
+                self._waiting.discard(limit)
+
+    def hang_up(self) -> None:
+        """End the waiting for all clients."""
+        self.stopping = True
+        for limit in self._waiting:
+            limit.reschedule(asyncio.get_running_loop().time())
 
     def forget(self, client: str) -> None:
         """A client's session has ended; in the model's thread. Once it is not counted any more, its memory is free."""

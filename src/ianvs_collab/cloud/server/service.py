@@ -17,7 +17,7 @@ from ianvs_collab.cloud.wire.frame import METHOD, SERVICE
 
 _SERVING = b"\x08\x01"  # HealthCheckResponse { status: SERVING } in protocol buffers
 _FRAME_BYTES = 128  # more than a frame has around its message
-_STOP_SECONDS = 0.5
+_STOP_SECONDS = 2.0  # for what the model is doing
 
 
 class Service:
@@ -62,6 +62,7 @@ class Service:
     async def stop(self) -> None:
         """Hang up on everybody and release the model."""
         if self._server is not None:
+            self._host.hang_up()
             await self._server.stop(_STOP_SECONDS)
         self._host.close()
 

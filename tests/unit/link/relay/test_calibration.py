@@ -158,3 +158,18 @@ def test_a_relay_that_dies_while_it_is_calibrated_is_an_error(cloud: Cloud) -> N
     with pytest.raises(RelayError, match="calibration broke off"):
         relay.calibrate()
     assert not gone(relay.pid or 0)
+
+
+@pytest.mark.parametrize(("disturbed", "refused"), [(0, False), (2, False), (3, True)])
+def test_a_moments_disturbance_is_survived_a_lasting_one_is_not(
+    cloud: Cloud, monkeypatch: pytest.MonkeyPatch, disturbed: int, refused: bool
+) -> None:
+    found = iter([replace(GOOD, rtt_ms=90.0)] * disturbed + [GOOD])
+    monkeypatch.setattr(Relay, "calibrate", lambda self: next(found))
+    relay = Relay(Deployment(), cloud.address)
+    if refused:
+        with pytest.raises(CalibrationError, match="median round trip 90.00 ms"):
+            relay.__enter__()
+    else:
+        with relay:
+            pass
