@@ -137,6 +137,7 @@ def test_a_link_that_is_off_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
     def off(self: Calibration) -> None:
         raise CalibrationError("the relay is off: by far")
 
+    monkeypatch.setattr(Calibration, "problems", ["by far"])
     monkeypatch.setattr(Calibration, "check", off)
     with pytest.raises(ModelServerError, match="tier 'relay' of deployment 'lab': the relay is off: by far"):
         EmulatedCloud(Deployment(name="lab", tier="relay"), "transformers", "zoo:edge", {})

@@ -36,6 +36,7 @@ RANGE = ipaddress.ip_network("198.18.0.0/15")
 """Addresses set apart for benchmarks of networks (RFC 2544); each cable is a network of four of them."""
 
 ATTEMPTS = 8
+SYSTEM_FOLDERS = ("/usr/sbin", "/sbin")
 _T = TypeVar("_T")
 
 
@@ -157,6 +158,11 @@ def _inside(pid: int, make: Callable[[], _T]) -> _T:
     return made[0]
 
 
+def find(command: str) -> str | None:
+    """Where a command is; not every user's PATH holds the folders of system commands."""
+    return shutil.which(command, path=os.pathsep.join([os.environ.get("PATH", ""), *SYSTEM_FOLDERS]))
+
+
 def check_system() -> None:
     """See that this machine has the commands that namespaces take.
 
@@ -164,7 +170,7 @@ def check_system() -> None:
         NamespaceError: If not; the message names what to install.
     """
     package = {"ip": "iproute2", "tc": "iproute2", "unshare": "util-linux", "nsenter": "util-linux"}
-    missing = [command for command in package if shutil.which(command) is None]
+    missing = [command for command in package if find(command) is None]
     if missing:
         raise NamespaceError(
             f"the namespaces tier needs the command{'s' if missing[1:] else ''} {', '.join(missing)} of Linux; install "
@@ -173,7 +179,8 @@ def check_system() -> None:
 
 
 def _run(*command: str) -> str:
-    done = subprocess.run(command, capture_output=True, text=True, check=False)  # noqa: S603 - as above
+    folders = os.pathsep.join([os.environ.get("PATH", ""), *SYSTEM_FOLDERS])
+    done = subprocess.run(command, env={**os.environ, "PATH": folders}, capture_output=True, text=True, check=False)  # noqa: S603 - as above
     if done.returncode == 0:
         return done.stdout
     said = done.stderr.strip()

@@ -96,8 +96,14 @@ class Tunnel:
     def _start(self) -> None:
         """The edge has connected: read nothing before the cloud has, too."""
         self._ends_open += 1
-        self.edge.transport.pause_reading()
-        self._connecting = asyncio.get_running_loop().create_task(self._connect())
+        loop = asyncio.get_running_loop()
+        # Early releases of Python 3.11 begin to read after this method, whatever it says; so pause after that.
+        loop.call_soon(self._hold)
+        self._connecting = loop.create_task(self._connect())
+
+    def _hold(self) -> None:
+        if not self._cloud.connected:
+            self.edge.transport.pause_reading()
 
     async def _connect(self) -> None:
         """Reach the cloud, a round trip after the edge asked for it."""

@@ -21,6 +21,7 @@ from ianvs_collab.link import Deployment, Link, RateTrace, Timeline
 from ianvs_collab.link.namespaces import NamespacedRelay, NamespaceError, network
 
 PATIENCE = 30.0
+SYSTEM = {**os.environ, "PATH": os.pathsep.join([os.environ["PATH"], *network.SYSTEM_FOLDERS])}
 SERVER = """
 import socket, sys
 listener = socket.create_server(("127.0.0.1", int(sys.argv[1])))
@@ -34,6 +35,10 @@ while True:
 
 
 def possible() -> bool:
+    try:
+        network.check_system()
+    except NamespaceError:
+        return False
     made = subprocess.run(
         ["unshare", "--net", "ip", "link", "add", "probe", "type", "veth"], check=False, capture_output=True
     )
@@ -41,7 +46,7 @@ def possible() -> bool:
 
 
 def cables() -> set[str]:
-    shown = json.loads(subprocess.run(["ip", "-j", "link"], capture_output=True, check=True).stdout)
+    shown = json.loads(subprocess.run(["ip", "-j", "link"], capture_output=True, check=True, env=SYSTEM).stdout)
     return {one["ifname"] for one in shown if one["ifname"].startswith("ianvs")}
 
 
@@ -135,23 +140,16 @@ def test_the_link_measures_itself() -> None:
 
 @needs_namespaces
 def test_nothing_is_left_behind() -> None:
-    before = cables()
     with ExitStack() as stack:
         both = [stack.enter_context(NamespacedRelay(Deployment(), ("127.0.0.1", 9), check=False)) for _ in range(2)]
-        assert len(cables() - before) == 2
+        names = {one._cable.name for one in both if one._cable}
+        assert len(names & cables()) == 2
         assert both[0].host != both[1].host
         os.kill(both[1].pid or 0, signal.SIGKILL)
     deadline = time.monotonic() + PATIENCE
-    while cables() - before:  # the kernel takes a moment to free a namespace
+    while names & cables():  # the kernel takes a moment to free a namespace
         assert time.monotonic() < deadline
         time.sleep(0.01)
-
-
-def test_without_a_with_statement_it_says_so() -> None:
-    closed = NamespacedRelay(Deployment(), ("127.0.0.1", 9))
-    for ask in (closed.frames, lambda: closed.command(["true"])):
-        with pytest.raises(NamespaceError, match="not running"):
-            ask()
 
 
 @needs_namespaces
@@ -166,6 +164,7 @@ def test_networks_that_are_taken_are_passed_over(relay: NamespacedRelay, monkeyp
 
 def test_missing_commands_are_named_with_their_package(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("PATH", "/nowhere")
+    monkeypatch.setattr(network, "SYSTEM_FOLDERS", ())
     with pytest.raises(NamespaceError, match="commands ip, tc, unshare, nsenter.*install iproute2 and util-linux"):
         NamespacedRelay(Deployment(), ("127.0.0.1", 9)).__enter__()
 
@@ -176,6 +175,7 @@ def test_a_rate_trace_is_refused() -> None:
 
 
 def test_a_user_who_may_not_is_told_what_to_type(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(network.shutil, "which", lambda name, path: name)
     monkeypatch.setattr(NamespacedRelay, "_prefix", ("false",))
     relay = NamespacedRelay(Deployment(), ("127.0.0.1", 9))
     with pytest.raises(NamespaceError, match=re.escape("`unshare --user --map-root-user --net` before")):

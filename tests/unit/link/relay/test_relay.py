@@ -17,7 +17,7 @@ from ianvs_collab.link import Deployment, Link, RateTrace
 from ianvs_collab.link.relay import Relay, RelayError
 from ianvs_collab.link.relay.lane import READ_BYTES
 
-from .ends import Cloud, Ends, eventually, read_exactly, read_to_the_end
+from .ends import PATIENCE, Cloud, Ends, eventually, read_exactly, read_to_the_end
 
 Three = tuple[socket.socket, socket.socket, Relay]
 
@@ -71,6 +71,18 @@ def expected(sends: list[tuple[bool, bytes]]) -> tuple[bytes, bytes]:
         b"".join(chunk for from_client, chunk in sends if from_client),
         b"".join(chunk for from_client, chunk in sends if not from_client),
     )
+
+
+def test_what_is_sent_at_once_waits_for_the_handshake(cloud: Cloud) -> None:
+    """A client does not know that the server is not there yet; its first bytes come a round trip and a half later."""
+    relay = cloud.relay(rtt_ms=60)
+    start = time.monotonic()
+    with socket.create_connection((relay.host, relay.port), PATIENCE) as client:
+        client.sendall(b"at once")
+        with cloud.listener.accept()[0] as server:
+            server.settimeout(PATIENCE)
+            assert read_exactly(server, 7) == b"at once"
+    assert time.monotonic() - start >= 0.09
 
 
 chunks = st.lists(
