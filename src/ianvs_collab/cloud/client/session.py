@@ -7,7 +7,6 @@ has its tokens computed again, then repeats what it was about to do. The caller 
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from types import TracebackType
 from typing import TYPE_CHECKING, Any, Self
 
 from ianvs_collab.cloud.client.client import Client
@@ -18,6 +17,7 @@ from ianvs_collab.cloud.messages.steps import Close, Fork, Hidden, Open, Scores,
 from ianvs_collab.cloud.wire.tensors import FLOATS, unpack
 from ianvs_collab.modelserver.stepping.ledger import Ledger
 from ianvs_collab.modelserver.stepping.protocol import StepError
+from ianvs_collab.modelserver.stepping.session import LedgerText
 from ianvs_collab.modelserver.types import ModelServerError
 
 if TYPE_CHECKING:
@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 _PIECE = 4096  # tokens of one message when a text is computed again
 
 
-class RemoteSession:
+class RemoteSession(LedgerText):
     """A `Session` on the worker; `RemoteStepper.open()` makes one.
 
     Args:
@@ -41,24 +41,14 @@ class RemoteSession:
 
     def __init__(self, client: Client, hidden: bool, dtype: str) -> None:
         about = client.capabilities
+        super().__init__(Ledger(about["model"]["model"], about["vocabulary"], about["context"]))
         self._client, self._keeps_hidden, self._dtype = client, hidden, dtype
-        self._ledger = Ledger(about["model"]["model"], about["vocabulary"], about["context"])
         self._stream: Stream | None = None
         self._branch = 0
         self._fresh = 0  # of the last call's tokens, those still there
         self._closed = False
         self.cost: Cost | None = None
         self.recoveries = 0
-
-    @property
-    def tokens(self) -> tuple[int, ...]:
-        """The text so far."""
-        return self._ledger.tokens
-
-    @property
-    def length(self) -> int:
-        """Number of tokens so far."""
-        return len(self._ledger)
 
     def start(self) -> Self:
         """Open the session on the worker.
@@ -205,16 +195,6 @@ class RemoteSession:
         stream = getattr(self, "_stream", None)
         if stream is not None:
             stream.leave()
-
-    def __enter__(self) -> Self:
-        """The session itself."""
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        """Close it."""
-        self.close()
 
     def _append(self, tokens: Sequence[int], *, whole: bool, form: Answer, top: int = 0) -> Scores:
         self._ledger.check(tokens)

@@ -158,9 +158,9 @@ def _inside(pid: int, make: Callable[[], _T]) -> _T:
     return made[0]
 
 
-def find(command: str) -> str | None:
-    """Where a command is; not every user's PATH holds the folders of system commands."""
-    return shutil.which(command, path=os.pathsep.join([os.environ.get("PATH", ""), *SYSTEM_FOLDERS]))
+def search_path() -> str:
+    """Where commands are looked for; not every user's PATH holds the folders of system commands."""
+    return os.pathsep.join([os.environ.get("PATH", ""), *SYSTEM_FOLDERS])
 
 
 def check_system() -> None:
@@ -170,7 +170,7 @@ def check_system() -> None:
         NamespaceError: If not; the message names what to install.
     """
     package = {"ip": "iproute2", "tc": "iproute2", "unshare": "util-linux", "nsenter": "util-linux"}
-    missing = [command for command in package if find(command) is None]
+    missing = [command for command in package if shutil.which(command, path=search_path()) is None]
     if missing:
         raise NamespaceError(
             f"the namespaces tier needs the command{'s' if missing[1:] else ''} {', '.join(missing)} of Linux; install "
@@ -179,8 +179,10 @@ def check_system() -> None:
 
 
 def _run(*command: str) -> str:
-    folders = os.pathsep.join([os.environ.get("PATH", ""), *SYSTEM_FOLDERS])
-    done = subprocess.run(command, env={**os.environ, "PATH": folders}, capture_output=True, text=True, check=False)  # noqa: S603 - as above
+    environment = {**os.environ, "PATH": search_path()}
+    done = subprocess.run(  # noqa: S603 - as above
+        command, env=environment, capture_output=True, text=True, check=False
+    )
     if done.returncode == 0:
         return done.stdout
     said = done.stderr.strip()

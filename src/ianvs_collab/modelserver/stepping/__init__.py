@@ -3,6 +3,16 @@
 from ianvs_collab.modelserver.stepping.greedy import greedy
 from ianvs_collab.modelserver.stepping.ledger import Ledger
 from ianvs_collab.modelserver.stepping.protocol import Session, StepError, Steppable, Stepper, open_stepper
-from ianvs_collab.modelserver.stepping.session import LedgerSession
+from ianvs_collab.modelserver.stepping.session import LedgerSession, LedgerText
 
-__all__ = ["Ledger", "LedgerSession", "Session", "StepError", "Steppable", "Stepper", "greedy", "open_stepper"]
+__all__ = [
+    "Ledger",
+    "LedgerSession",
+    "LedgerText",
+    "Session",
+    "StepError",
+    "Steppable",
+    "Stepper",
+    "greedy",
+    "open_stepper",
+]

@@ -13,8 +13,8 @@ if TYPE_CHECKING:
     import torch
 
 
-class LedgerSession(ABC):
-    """The part of a `Session` that needs no model; a back-end adds the rest.
+class LedgerText(ABC):
+    """The part of a `Session` that needs no logits: its tokens, and its end.
 
     Args:
         ledger: The tokens so far.
@@ -33,6 +33,28 @@ class LedgerSession(ABC):
         """Number of tokens so far."""
         return len(self._ledger)
 
+    @abstractmethod
+    def close(self) -> None:
+        """Release the cache. Closing twice is harmless."""
+
+    def __enter__(self) -> Self:
+        """The session itself."""
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        """Close it."""
+        self.close()
+
+
+class LedgerSession(LedgerText):
+    """A `Session` whose logits are made in this process; a back-end says how, and adds the rest.
+
+    Args:
+        ledger: The tokens so far.
+    """
+
     def prefill(self, tokens: Sequence[int]) -> torch.Tensor:
         """Append tokens whose own logits are of no interest; see `Session.prefill`.
 
@@ -48,20 +70,6 @@ class LedgerSession(ABC):
             StepError: See there.
         """
         return self._append(tokens, len(tokens))
-
-    @abstractmethod
-    def close(self) -> None:
-        """Release the cache."""
-
-    def __enter__(self) -> Self:
-        """The session itself."""
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        """Close it."""
-        self.close()
 
     @abstractmethod
     def _append(self, tokens: Sequence[int], keep: int) -> torch.Tensor:

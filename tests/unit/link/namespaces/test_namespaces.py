@@ -21,7 +21,7 @@ from ianvs_collab.link import Deployment, Link, RateTrace, Timeline
 from ianvs_collab.link.namespaces import NamespacedRelay, NamespaceError, network
 
 PATIENCE = 30.0
-SYSTEM = {**os.environ, "PATH": os.pathsep.join([os.environ["PATH"], *network.SYSTEM_FOLDERS])}
+SYSTEM = {**os.environ, "PATH": network.search_path()}
 SERVER = """
 import socket, sys
 listener = socket.create_server(("127.0.0.1", int(sys.argv[1])))
