@@ -8,12 +8,13 @@ The simulation gets the same arrivals, the same questions and the service times 
 
 Printed, as Markdown: the portfolio; for each policy, arrival process and load the mean and p99 latency of the run, and
 by how much the simulation is off. `own`: the simulation with the service times of the run itself; what is left then is
-no fault of the calibration. `replay`: first come, first served with the run's own decisions and each request's own
-time, so that only the queues are left to differ. `slow`: answers for which this machine was too busy to be as fast as
-the emulated device. `tardy`: mean delay between a scheduled arrival and its decision, another thing that the simulation
-knows nothing of.
+no fault of the calibration. `paced`: each request takes so many times its expected time as it did in the run, so that a
+slow minute of this machine is one in the simulation too; the policy decides anew. `replay`: first come, first served
+with the run's own decisions and each request's own time, so that only the queues are left to differ. `slow`: answers
+for which this machine was too busy to be as fast as the emulated device. `tardy`: mean delay from a scheduled arrival
+to its decision, another thing that the simulation knows nothing of.
 
-Run it from the repository's root: `python benchmarks/orchestrator_live.py [--requests 250] [--quick]`.
+Run it from the repository's root: `python benchmarks/orchestrator_live.py [--requests 300] [--quick]`.
 """
 
 from __future__ import annotations
@@ -24,7 +25,7 @@ import statistics
 import sys
 import time
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
@@ -45,10 +46,12 @@ from ianvs_collab.precision import (
     draw_workload,
     simulate,
 )
+from ianvs_collab.precision.arrays import Floats
 from ianvs_collab.precision.live import Berth, Fleet, LiveOutcome, by_hardness, calibrate, recalibrated, serve
 from ianvs_collab.precision.live.calibration import Samples
 from ianvs_collab.precision.profile import Item, Plan, build_portfolio, measure, prepare_variants, zoo_items
 from ianvs_collab.precision.profile.report import portfolio_table
+from ianvs_collab.precision.tables import Tables
 
 PLACES = {"edge": ("q4_0", "pruned-9"), "cloud": ("q8_0", "pruned-8")}
 HOUSE = Deployment(
@@ -71,6 +74,7 @@ class Cell:
         live: The run.
         simulated: With the calibrations around it.
         own: With the run's own service times.
+        paced: With expected times, each request slower or faster than that by as much as in the run.
         replay: With the run's own decisions, too, and each request's own time.
         slow: Share of answers that took longer than on the emulated device.
         tardy: Mean seconds from a scheduled arrival to its decision.
@@ -83,6 +87,7 @@ class Cell:
     live: tuple[float, float]
     simulated: tuple[float, float]
     own: tuple[float, float]
+    paced: tuple[float, float]
     replay: tuple[float, float]
     slow: float
     tardy: float
@@ -101,7 +106,7 @@ class Cell:
 def main() -> None:
     """Measure, serve, simulate and print."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--requests", type=int, default=250, help="requests of a run (default: 250)")
+    parser.add_argument("--requests", type=int, default=300, help="requests of a run (default: 300)")
     parser.add_argument("--questions", type=int, default=24, help="questions they ask (default: 24)")
     parser.add_argument("--loads", type=float, nargs="+", default=LOADS, help="shares of the capacity")
     parser.add_argument("--seed", type=int, default=0, help="seed of arrivals and questions (default: 0)")
@@ -129,11 +134,23 @@ def compare(fleet: Fleet, portfolio: Portfolio, items: Sequence[Item], options: 
     """Serve and simulate every workload."""
     before = calibrate(fleet, items)
     ordered, expected = by_hardness(items, before), recalibrated(portfolio, before)
-    print(f"\n{os.cpu_count()} cores, load average {os.getloadavg()[0]:.1f}; slowdown: edge 16, cloud 8\n")
+    print(
+        f"\n{os.cpu_count()} cores, load average {os.getloadavg()[0]:.1f}; slowdown: "
+        f"edge {HOUSE.edge.slowdown:g}, cloud {HOUSE.cloud.slowdown:g}\n"
+    )
     print(portfolio_table(expected))
     most = capacity(expected, Averages(ACCURACY))
     print(f"\nCapacity at an average accuracy of {ACCURACY:g}, which is load 1: {most:.2f} requests/s\n")
-    columns = ("policy", "arrivals", "load", "live: mean, p99 (s)", "simulation off", "own off", "replay off")
+    columns = (
+        "policy",
+        "arrivals",
+        "load",
+        "live: mean, p99 (s)",
+        "simulation off",
+        "own off",
+        "paced off",
+        "replay off",
+    )
     print(f"| {' | '.join((*columns, 'slow', 'tardy (ms)', 'drift', 'agrees'))} |\n|{' --- |' * (len(columns) + 4)}")
     loads, requests = (options.loads[:1], 30) if options.quick else (options.loads, options.requests)
     cells = []
@@ -149,6 +166,7 @@ def compare(fleet: Fleet, portfolio: Portfolio, items: Sequence[Item], options: 
     print(f"\nWithin {MEAN_LIMIT:.0%} on the mean and {P99_LIMIT:.0%} on p99, of {len(cells)} runs:\n")
     print_agreement("simulation", cells, [one.simulated for one in cells])
     print_agreement("own", cells, [one.own for one in cells])
+    print_agreement("paced", cells, [one.paced for one in cells])
     print_agreement("replay", cells, [one.replay for one in cells])
     ended = time.strftime("%Y-%m-%d %H:%M UTC", time.gmtime())
     print(f"\nEnded {ended}, load average {os.getloadavg()[0]:.1f}.")
@@ -188,6 +206,7 @@ def cell(
         live=(outcome.mean_latency(first), outcome.latency_quantile(0.99, first)),
         simulated=latencies(expected, both, what[0], work, first),
         own=latencies(expected, outcome.busy_seconds(), what[0], work, first),
+        paced=latencies(expected, {}, what[0], replace(work, pace=paces(expected, work, outcome)), first),
         replay=replayed(outcome, first),
         slow=float(np.mean([one.late for one in done])),
         tardy=float(np.mean([one.decided_s - one.arrival_s for one in outcome.requests])),
@@ -197,8 +216,19 @@ def cell(
 
 def latencies(portfolio: Portfolio, samples: Samples, policy: str, work: Workload, first: int) -> tuple[float, float]:
     """Mean and p99 latency of a simulation with these service times."""
-    found: Outcome = simulate(recalibrated(portfolio, samples), policies()[policy], work)
+    found: Outcome = simulate(portfolio, policies()[policy], work, actual=recalibrated(portfolio, samples))
     return float(found.mean_latency(first)[0]), float(found.latency_quantile(0.99, first)[0])
+
+
+def paces(portfolio: Portfolio, work: Workload, outcome: LiveOutcome) -> Floats:
+    """How many times its expected time each request took, shape (1, requests, 1); 1 where no answer came."""
+    tables, found = Tables.of(portfolio), np.ones_like(work.luck)
+    order = {(pair.variant, pair.device): index for index, pair in enumerate(portfolio.pairs)}
+    for index, one in enumerate(outcome.requests):
+        if one.pair is not None and one.busy_s is not None:
+            pair = np.array([order[one.pair.variant, one.pair.device]])
+            found[0, index] = one.busy_s / tables.service(pair, work.luck[0, index])
+    return found
 
 
 def replayed(outcome: LiveOutcome, first: int) -> tuple[float, float]:
@@ -214,7 +244,7 @@ def replayed(outcome: LiveOutcome, first: int) -> tuple[float, float]:
 
 def print_cell(one: Cell) -> None:
     """A line of the table."""
-    offs = ["{:+.1%}, {:+.1%}".format(*one.off(each)) for each in (one.simulated, one.own, one.replay)]
+    offs = ["{:+.1%}, {:+.1%}".format(*one.off(each)) for each in (one.simulated, one.own, one.paced, one.replay)]
     live = f"{one.live[0]:.3f}, {one.live[1]:.3f}"
     agrees = "yes" if one.agrees(one.simulated) else "no"
     print(

@@ -25,24 +25,33 @@ from ianvs_collab.precision.tables import Tables
 from ianvs_collab.precision.workload import Workload
 
 
-def simulate(portfolio: Portfolio, policy: Policy, workload: Workload, quantile: float = 0.95) -> Outcome:
+def simulate(
+    portfolio: Portfolio,
+    policy: Policy,
+    workload: Workload,
+    quantile: float = 0.95,
+    *,
+    actual: Portfolio | None = None,
+) -> Outcome:
     """Serve a workload.
 
     Args:
-        portfolio: What there is to choose from.
+        portfolio: What there is to choose from, as the policy expects it to be.
         policy: What chooses; begun anew.
         workload: The requests.
         quantile: Which quantile of a pair's service times deadlines are judged by.
+        actual: The same pairs with the service times that they really have, if the policy does not know them; whatever
+            decides or accounts goes by `portfolio`.
 
     Returns:
         What became of every request.
 
     Raises:
-        PrecisionError: If the policy and the portfolio do not go together.
+        PrecisionError: If the policy and the portfolio, or the two portfolios, do not go together.
     """
     tables = Tables.of(portfolio, quantile)
     policy.begin(tables, len(workload.arrivals))
-    run = _Run(tables, policy, _spread(workload))
+    run = _Run(tables if actual is None else tables.taking(actual), policy, _spread(workload))
     while run.advance():
         pass
     shape = workload.luck.shape
@@ -60,6 +69,7 @@ def _spread(workload: Workload) -> Workload:
         *(np.repeat(workload.arrivals, steps, axis=1), workload.luck.reshape(replications, -1, 1)),
         *(np.repeat(workload.sizes, steps, axis=1), np.repeat(workload.classes, steps, axis=1)),
         workload.requirements,
+        pace=None if workload.pace is None else workload.pace.reshape(replications, -1, 1),
     )
 
 
@@ -70,6 +80,7 @@ class _Run:
         replications, self._requests, self._steps = work.luck.shape
         self._tables, self._policy, self._devices = tables, policy, tables.devices
         self._arrivals, self._luck = work.arrivals.ravel(), work.luck.ravel()
+        self._pace = np.ones(work.luck.size) if work.pace is None else work.pace.ravel()
         self._sizes, self._classes = work.sizes.ravel(), work.classes.ravel()
         self._screen = Screen(tables, work.requirements, policy.eligible)
         self._rows, self._clock = np.arange(replications), np.zeros(replications)
@@ -150,7 +161,7 @@ class _Run:
     def _serve(self, places: Integers, rows: Integers, steps: Integers, view: View) -> None:
         pairs = self._policy.choose(rows, view)
         lines = rows * self._devices + self._tables.device[pairs]
-        took = self._tables.service(pairs, self._luck.take(steps)) * view.sizes
+        took = self._tables.service(pairs, self._luck.take(steps)) * view.sizes * self._pace.take(steps)
         finish = np.maximum(self._clock[rows], self._free_at[lines]) + took
         work = self._tables.work[pairs] * view.sizes
         idle: Booleans = self._lines.length[lines] == 0

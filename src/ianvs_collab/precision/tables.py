@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Literal
 
 import numpy as np
@@ -64,6 +64,20 @@ class Tables:
             first=np.cumsum(count) - count,
             count=count,
         )
+
+    def taking(self, actual: Portfolio) -> Tables:
+        """The same expectations, where the work really takes the service times of another portfolio.
+
+        Args:
+            actual: A portfolio with the same pairs, in the same order.
+
+        Raises:
+            PrecisionError: If it has other pairs.
+        """
+        if [str(pair) for pair in actual.pairs] != [str(pair) for pair in self.portfolio.pairs]:
+            raise PrecisionError("expected and actual service times belong to different pairs; give the same portfolio")
+        other = Tables.of(actual)
+        return replace(self, samples=other.samples, first=other.first, count=other.count)
 
     @property
     def devices(self) -> int:

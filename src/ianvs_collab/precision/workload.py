@@ -47,6 +47,7 @@ class Workload:
         classes: Which of the requirements a request has, (R, n).
         requirements: The classes.
         parallel: Whether a request's steps all start on its arrival; otherwise each starts when the last one ends.
+        pace: How many times as long as its service time a step takes, which no policy knows, (R, n, k); 1 if left out.
     """
 
     arrivals: Floats
@@ -55,6 +56,7 @@ class Workload:
     classes: Integers
     requirements: tuple[Requirements, ...] = (Requirements(),)
     parallel: bool = False
+    pace: Floats | None = None
 
     def __post_init__(self) -> None:
         """Refuse arrays that do not belong together."""
@@ -64,6 +66,8 @@ class Workload:
                 f"arrivals, sizes and classes have shape (R, n) and luck (R, n, k), not {shape}, {self.sizes.shape}, "
                 f"{self.classes.shape} and {self.luck.shape}"
             )
+        if self.pace is not None and self.pace.shape != self.luck.shape:
+            raise PrecisionError(f"the pace is a number for each step, shape {self.luck.shape}, not {self.pace.shape}")
         if (np.diff(self.arrivals, axis=1) < 0).any():
             raise PrecisionError("arrivals must ascend in each row; sort them")
 

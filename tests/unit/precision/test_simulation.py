@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 from hypothesis import given, settings
@@ -124,6 +126,31 @@ def test_one_device_is_as_slow_as_queueing_theory_says(load: float) -> None:
         error = means.std(ddof=1) / np.sqrt(len(means))
         assert error < 0.02 * expected
         assert abs(means.mean() - expected) < 3 * error
+
+
+def test_the_policy_goes_by_what_it_expects_and_the_work_takes_what_it_takes() -> None:
+    portfolio = toy_portfolio()
+    work = draw_workload(Poisson(), [1e-6], [0], 500)  # nothing ever waits
+    slower = portfolio.model_copy(
+        update={
+            "pairs": tuple(
+                pair.model_copy(update={"service_seconds": tuple(3 * each for each in pair.service_seconds)})
+                for pair in portfolio.pairs
+            )
+        }
+    )
+    policy = Lyapunov(2.0, average_accuracy=0.7)
+    expected, found = simulate(portfolio, policy, work), simulate(portfolio, policy, work, actual=slower)
+    assert (found.choice == expected.choice).all()
+    assert found.latency == pytest.approx(3 * expected.latency, rel=1e-3)  # arrivals are large numbers of seconds
+    assert found.cost("energy") == pytest.approx(expected.cost("energy"))
+    paced = simulate(portfolio, policy, replace(work, pace=np.full_like(work.luck, 3.0)))
+    assert (paced.choice == expected.choice).all()
+    assert paced.finish == pytest.approx(found.finish)
+    with pytest.raises(PrecisionError, match=r"shape \(1, 500, 1\), not \(1,\)"):
+        replace(work, pace=np.ones(1))
+    with pytest.raises(PrecisionError, match="belong to different pairs"):
+        simulate(portfolio, policy, work, actual=alone((1.0,)))
 
 
 def test_littles_law_holds_to_the_last_digit() -> None:

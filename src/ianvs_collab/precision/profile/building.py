@@ -7,22 +7,20 @@ power_w times busy time if the deployment gives a power; else unavailable.
 
 from __future__ import annotations
 
-import platform
 import time
 from collections.abc import Mapping, Sequence
-from importlib import metadata
 from typing import Literal, get_args
 
 import numpy as np
 from pydantic import JsonValue
 
 from ianvs_collab.link import Deployment
-from ianvs_collab.link.deployment import Device as Machine
+from ianvs_collab.link.deployment import Device as Profile
+from ianvs_collab.machine import machine, versions
 from ianvs_collab.precision.portfolio import Device, EnergySource, Pair, Portfolio, PrecisionError
 from ianvs_collab.precision.profile.measuring import Failure, Measured, Plan
 
 Where = Literal["edge", "cloud"]
-_PACKAGES = ("torch", "transformers", "llama-cpp-python", "torchao")
 _DIGITS = 7  # of seconds: a tenth of a microsecond
 
 
@@ -83,8 +81,8 @@ def build_portfolio(
 class _Room:
     """The memory of a device, as variants take it up one after the other."""
 
-    def __init__(self, machine: Machine) -> None:
-        self.limit = None if machine.memory_gb is None else int(machine.memory_gb * 1e9)
+    def __init__(self, device: Profile) -> None:
+        self.limit = None if device.memory_gb is None else int(device.memory_gb * 1e9)
         self._taken = 0
 
     def takes(self, pair: Pair) -> bool:
@@ -98,12 +96,12 @@ class _Room:
         return f"needs {pair.memory_bytes} bytes, and of {self.limit} bytes {self._taken} are taken by those before it"
 
 
-def _pair(found: Measured, where: Where, machine: Machine) -> Pair:
-    seconds = [each * machine.slowdown for each in found.seconds]
-    joules, source = _energy(found, machine, seconds)
+def _pair(found: Measured, where: Where, device: Profile) -> Pair:
+    seconds = [each * device.slowdown for each in found.seconds]
+    joules, source = _energy(found, device, seconds)
     footprint = found.loaded["footprint"] or {}
     weights, cache = footprint.get("weight_bytes"), footprint.get("kv_bytes_per_token")
-    price = machine.price_per_million_tokens
+    price = device.price_per_million_tokens
     prompts, completions = (float(np.mean(each)) for each in zip(*found.tokens, strict=True))
     return Pair(
         variant=found.variant.name,
@@ -116,8 +114,8 @@ def _pair(found: Measured, where: Where, machine: Machine) -> Pair:
         energy_source=source,
         price=(prompts * price.prompt + completions * price.completion) / 1e6,
         unparsed=found.unparsed,
-        ttft_seconds=_rounded([each * machine.slowdown for each in found.ttft]),
-        tpot_seconds=_rounded([each * machine.slowdown for each in found.tpot]),
+        ttft_seconds=_rounded([each * device.slowdown for each in found.ttft]),
+        tpot_seconds=_rounded([each * device.slowdown for each in found.tpot]),
         weight_bytes=weights,
         kv_bytes_per_token=cache,
         peak_rss_bytes=found.peak_rss_bytes,
@@ -132,11 +130,11 @@ def _memory(found: Measured, weights: int | None, cache: int | None) -> int:
     return weights + (cache or 0) * max(map(sum, found.tokens))
 
 
-def _energy(found: Measured, machine: Machine, seconds: Sequence[float]) -> tuple[float | None, EnergySource]:
-    if found.joules is not None and machine.slowdown == 1:
+def _energy(found: Measured, device: Profile, seconds: Sequence[float]) -> tuple[float | None, EnergySource]:
+    if found.joules is not None and device.slowdown == 1:
         return found.joules / len(seconds), "measured"
-    if machine.power_w is not None:
-        return machine.power_w * float(np.mean(seconds)), "modelled"
+    if device.power_w is not None:
+        return device.power_w * float(np.mean(seconds)), "modelled"
     return None, "unavailable"
 
 
@@ -166,13 +164,6 @@ def _provenance(
             }
             for each in found
         },
-        "machine": f"{platform.system()} {platform.machine()}, {platform.processor() or 'processor unknown'}",
-        "versions": {name: _version(name) for name in _PACKAGES},
+        "machine": machine(),
+        "versions": dict(versions()),
     }
-
-
-def _version(package: str) -> str | None:
-    try:
-        return metadata.version(package)
-    except metadata.PackageNotFoundError:
-        return None
