@@ -100,7 +100,7 @@ def compare(name: str, target: Stepper, edge: Stepper, prompts: list[list[int]])
             equal += 1
         else:
             partings.append((number, *parting(target, prompt, expected, decoding.tokens)))
-        if number % 10 == 0:
+        if number % 10 == 0 or decoding.tokens != expected:
             noise = max(noise, block_noise(target, prompt, expected))
         tally.add(decoding.tally)
         tokens += len(decoding.tokens)
@@ -112,7 +112,8 @@ def compare(name: str, target: Stepper, edge: Stepper, prompts: list[list[int]])
     print(f"{name}: {equal} of {len(prompts)} outputs equal, {tokens} tokens; numeric noise {noise:.1e}, ", end="")
     print(f"smallest distance of the two best logits {margin:.1e}")
     for number, position, gap in partings:
-        print(f"  prompt {number} parts at token {position}; gap of the two best logits there {gap:.1e}")
+        where = "below" if gap <= noise else "ABOVE"
+        print(f"  prompt {number} parts at token {position}; gap of its two best logits {gap:.1e}, {where} noise")
     shape = tally.shape(target.vocabulary)
     formula = make_codec("ids", target.vocabulary).formula(shape)
     print(

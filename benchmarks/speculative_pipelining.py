@@ -1,89 +1,87 @@
-"""How much of the round trips drafting ahead hides, on the virtual timeline.
+"""How much of the round trips drafting ahead hides: one block ahead, asynchronously, and in branches.
 
-Greedy completions of nano questions under several round-trip times, by the cloud alone (streamed), synchronous
-speculation, one-step pre-drafting and asynchronous speculation; also with a drafter that is never wrong (the target
-itself, at the speed of the edge), which shows the most that drafting ahead can do. Models are run and timed for real,
-by CPU time; the link is added by the timeline. The share that is hidden is what a query takes less than synchronously,
-beyond what it takes less without a link, divided by RTT times the number of synchronous rounds.
+Greedy completions on the virtual timeline with paced models (`speculative_paced.py`): tokens are real, times are
+medians measured in this run. Nano questions, and with `--spec-bench FOLDER` Spec-Bench prompts with 64 new tokens;
+drafted by `zoo:edge`, and by a drafter that is never wrong (the target itself at the speed of the edge model), which
+shows the most that drafting ahead can do. The share that is hidden is what a query takes less than synchronously with
+the same draft length, beyond what it takes less without a link, divided by RTT times the number of synchronous rounds.
 
-Run it from the repository's root: `python benchmarks/speculative_pipelining.py [--questions 30]`.
+Run it from the repository's root: `python benchmarks/speculative_pipelining.py [--questions 40]`.
 """
 
 from __future__ import annotations
 
 import argparse
-import time
 from collections.abc import Sequence
-from typing import Any
+from pathlib import Path
 
-from ianvs_collab.link import Deployment, Device, Link, Timeline
-from ianvs_collab.modelserver import SamplingParams, load_model
-from ianvs_collab.modelserver.stepping import Stepper, open_stepper
-from ianvs_collab.speculative import ModelDrafter, SpeculativeDecoder
-from ianvs_collab.zoo.export import test_questions
+from speculative_paced import Outcome, Strategy, Suite, World, nano, spec_bench, validate
 
-MAX_TOKENS, WINDOW = 48, 8
-RTTS_MS = (0, 10, 25, 50, 100)
-MODES: dict[str, dict[str, Any]] = {
-    "streamed": {"draft_length": 0},
-    "synchronous": {},
-    "pre-draft": {"pipelining": "pre-draft"},
-    "asynchronous": {"pipelining": "asynchronous", "window": WINDOW},
-}
+from ianvs_collab.speculative import ModelDrafter
+
+WINDOW = 16
+AHEAD = ("pre-draft", "asynchronous", "branches")
 
 
 def main() -> None:
     """Measure and print."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--questions", type=int, default=30, help="nano questions (default: 30)")
-    parser.add_argument("--length", type=int, default=4, help="draft length (default: 4)")
+    parser.add_argument("--questions", type=int, default=40, help="nano questions (default: 40)")
+    parser.add_argument("--spec-bench", type=Path, help="folder with question.jsonl of Spec-Bench")
+    parser.add_argument("--prompts", type=int, default=40, help="Spec-Bench prompts (default: 40)")
+    parser.add_argument("--lengths", default="2,3,4,6", help="draft lengths (default: 2,3,4,6)")
+    parser.add_argument("--rtts", default="10,25,50,100", help="milliseconds (default: 10,25,50,100)")
     arguments = parser.parse_args()
-    target = open_stepper(load_model("transformers", "zoo:cloud"))
-    edge = open_stepper(load_model("transformers", "zoo:edge"))
-    asked = test_questions()[: arguments.questions]
-    prompts = [target.encode([{"role": "user", "content": row.prompt}]) for row in asked]
-    for name, stepper, slowdown in (("zoo:edge", edge, 1.0), ("never wrong", target, 0.2)):
-        compare(name, target, (stepper, slowdown), prompts, arguments.length)
-
-
-def compare(name: str, target: Stepper, device: tuple[Stepper, float], prompts: list[list[int]], length: int) -> None:
-    """Prints one table: seconds of a query in every mode and round-trip time."""
-    stepper, slowdown = device
-    print(f"\n{name}, draft length {length}, {len(prompts)} questions\n")
-    print(
-        "| RTT, ms | " + " | ".join(f"{mode}, ms" for mode in MODES) + " | hidden: pre-draft | hidden: asynchronous |"
-    )
-    print("| --- |" + " --- |" * (len(MODES) + 2))
-    ideal: dict[str, float] = {}
-    for rtt in RTTS_MS:
-        seconds, rounds = {}, 0.0
-        for mode, options in MODES.items():
-            drafter = ModelDrafter(stepper, target.vocabulary, end_tokens=target.end_tokens)
-            chosen = {"draft_length": length, "clock": time.process_time, **options}
-            decoder = SpeculativeDecoder(target, drafter, **chosen)
-            seconds[mode], counted = run(
-                decoder, prompts, Deployment(edge=Device(slowdown=slowdown), link=Link(rtt_ms=rtt))
+    world = World()
+    print(world.describe())
+    suites = [nano(world, arguments.questions)]
+    validate(world, suites[0])
+    if arguments.spec_bench:
+        suites.append(spec_bench(world, arguments.spec_bench, arguments.prompts))
+    rtts = [float(rtt) for rtt in arguments.rtts.split(",")]
+    for suite in suites:
+        for name, model in (("`zoo:edge`", world.edge), ("never wrong", world.target.at_pace(world.edge.costs))):
+            drafter = ModelDrafter(model, world.target.vocabulary, end_tokens=suite.ends)
+            print(f"\n{suite.name}, {name}, {len(suite.prompts)} prompts, window {WINDOW}; mean ms of a query\n")
+            print(
+                "| γ | α | window, ms | RTT, ms | streamed | rounds | synchronous | "
+                + " | ".join(AHEAD)
+                + " | hidden: "
+                + " | ".join(AHEAD)
+                + " | branches hit |"
             )
-            rounds = counted if mode == "synchronous" else rounds
-        ideal = ideal or seconds
-        paid = rtt / 1000 * rounds
-        hidden = [
-            ((seconds["synchronous"] - seconds[mode]) - (ideal["synchronous"] - ideal[mode])) / paid if paid else 0.0
-            for mode in ("pre-draft", "asynchronous")
+            print("| --- |" + " --- |" * 13)
+            for length in map(int, arguments.lengths.split(",")):
+                compare(world, suite, drafter, length, rtts)
+
+
+def compare(world: World, suite: Suite, drafter: ModelDrafter, length: int, rtts: Sequence[float]) -> None:
+    """Prints the rows of one draft length."""
+    strategies = {"streamed": Strategy("streamed"), "synchronous": Strategy("synchronous", length)}
+    strategies |= {"pre-draft": Strategy("pre-draft", length)}
+    strategies |= {kind: Strategy(kind, length, WINDOW) for kind in ("asynchronous", "branches")}
+
+    def measure(rtt: float) -> dict[str, Outcome]:
+        return {kind: world.run(suite, strategy, drafter, rtt) for kind, strategy in strategies.items()}
+
+    # Not 0: the prompt is then read with the first block, another order of work.
+    ideal = measure(1e-6)
+    window_ms = 1e3 * WINDOW * length * world.edge.costs.prefill(1)
+    for rtt in rtts:
+        found = measure(rtt)
+        waiting = found["synchronous"]
+        gained = [waiting.mean_ms - found[kind].mean_ms for kind in AHEAD]
+        anyway = [ideal["synchronous"].mean_ms - ideal[kind].mean_ms for kind in AHEAD]
+        hidden = [(gain - free) / (rtt * waiting.rounds) for gain, free in zip(gained, anyway, strict=True)]
+        branched = found["branches"]
+        cells = [
+            f"{length} | {waiting.tally.acceptance or 0:.3f} | {window_ms:.0f} | {rtt:g}",
+            f"{found['streamed'].mean_ms:.0f} | {waiting.rounds:.1f}",
+            *(f"{found[kind].mean_ms:.0f}" for kind in ("synchronous", *AHEAD)),
+            *(f"{share:.0%}" for share in hidden),
+            f"{branched.foreseen} of {branched.surprises}",
         ]
-        cells = [f"{1000 * value:.0f}" for value in seconds.values()]
-        print(f"| {rtt} | {' | '.join(cells)} | " + " | ".join(f"{share:.0%}" for share in hidden) + " |", flush=True)
-
-
-def run(decoder: SpeculativeDecoder, prompts: Sequence[list[int]], deployment: Deployment) -> tuple[float, float]:
-    """Mean seconds of a query, and mean rounds."""
-    total, rounds = 0.0, 0
-    for prompt in prompts:
-        timeline = Timeline(deployment)
-        decoding = decoder.decode_tokens(prompt, SamplingParams(max_tokens=MAX_TOKENS), timeline)
-        total += timeline.now
-        rounds += decoding.tally.blocks
-    return total / len(prompts), rounds / len(prompts)
+        print("| " + " | ".join(cells) + " |", flush=True)
 
 
 if __name__ == "__main__":

@@ -154,7 +154,9 @@ def explain(
     block = float(np.interp(drafted + 1, list(verify), list(verify.values())))
     length = tokens / len(prompts)
     predicted_alone = prefills[0] + (length - 1) * verify[1]
-    predicted = sum(prefills) + length / committed * (drafted * draft + block)
+    rounds = length / committed
+    # The prompt is read with the first block, and with the first draft step.
+    predicted = sum(prefills) + (rounds - 1) * block + (rounds * drafted - 1) * draft
     measured = times["target alone, ours"].sum() / times["ours, tuned"].sum()
     print(
         f"{length:.1f} tokens a question, {drafted:.2f} drafted a block, N = {committed:.2f} by the formula, "

@@ -18,7 +18,15 @@ from fastapi import FastAPI, Request
 from fastapi.responses import StreamingResponse
 
 Shell = Callable[..., "subprocess.CompletedProcess[str]"]
-SELF_SUFFICIENT = ("long_form", "cascade", "link_tiers", "multi_precision", "openai_cloud", "router_grid")
+SELF_SUFFICIENT = (
+    "long_form",
+    "cascade",
+    "link_tiers",
+    "multi_precision",
+    "openai_cloud",
+    "router_grid",
+    "speculative_decoding",
+)
 NEED_DATA = {"mmlu_huggingface": "mmlu", "cmmlu": "cmmlu"}
 
 
@@ -29,7 +37,7 @@ def leaderboard(folder: Path, job: str) -> list[dict[str, str]]:
 
 def test_there_is_a_test_for_every_example(repository: Path) -> None:
     folders = {path.name for path in (repository / "examples").iterdir() if path.is_dir()}
-    assert folders == {*SELF_SUFFICIENT, *NEED_DATA, "own_router", "lifelong_routing"}
+    assert folders == {*SELF_SUFFICIENT, *NEED_DATA, "own_router", "own_drafter", "lifelong_routing"}
     assert all((repository / "examples" / name / "README.md").is_file() for name in folders)
 
 

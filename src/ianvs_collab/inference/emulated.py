@@ -44,19 +44,32 @@ class EmulatedCloud:
         backend: Back-end of the worker.
         model: Model of the worker.
         options: Options of the back-end.
+        extensions: Modules with further messages that the worker is to answer.
+
+    Attributes:
+        relay: The link.
+        address: Where the worker is reached, through the link: `host:port`.
 
     Raises:
         ModelServerError: If link or worker cannot be started, or the link is not the one asked for.
     """
 
-    def __init__(self, deployment: Deployment, backend: str, model: str, options: dict[str, Any]) -> None:
-        self._open = ExitStack()
+    def __init__(
+        self,
+        deployment: Deployment,
+        backend: str,
+        model: str,
+        options: dict[str, Any],
+        *,
+        extensions: Sequence[str] = (),
+    ) -> None:
+        self._open, self._extensions = ExitStack(), tuple(extensions)
         try:
-            self._relay, port = self._start_link(deployment)
+            self.relay, port = self._start_link(deployment)
             self._start_worker(deployment, backend, model, options, port)
-            address = f"{self._relay.host}:{self._relay.port}"
+            self.address = f"{self.relay.host}:{self.relay.port}"
             # Both ends are on this machine, and a worker that has died does not come back.
-            self._server = load_model("cloud", address, insecure=True, recovery_timeout=0)
+            self._server = load_model("cloud", self.address, insecure=True, recovery_timeout=0)
             self._open.callback(self._server.close)
         except (RelayError, CalibrationError) as error:
             self._open.close()
@@ -79,10 +92,10 @@ class EmulatedCloud:
             ModelTimeoutError: If it is not done in time.
         """
         try:
-            self._relay.restart(query_id or "")
-            before = self._relay.counters()
+            self.relay.restart(query_id or "")
+            before = self.relay.counters()
             generation = self._server.generate(prompt, params)
-            after = self._relay.counters()
+            after = self.relay.counters()
         except RelayError as error:
             raise ModelServerError(f"the link to the cloud is down: {error}") from error
         crossed = after.uplink.sent - before.uplink.sent, after.downlink.sent - before.downlink.sent
@@ -119,10 +132,12 @@ class EmulatedCloud:
         command = [sys.executable, "-m", "ianvs_collab.inference.cloudprocess"]
         command += ["--model", model, "--backend", backend, "--port", str(port)]
         command += ["--slowdown", repr(deployment.cloud.slowdown)]
+        for name in self._extensions:
+            command += ["--extension", name]
         for name, value in options.items():
             command += ["--option", f"{name}={yaml.safe_dump(value, default_flow_style=True).strip()}"]
         process = subprocess.Popen(  # noqa: S603 - fixed program
-            self._relay.command(command),
+            self.relay.command(command),
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
@@ -132,12 +147,12 @@ class EmulatedCloud:
         _wait_until_ready(process, model)
 
     def _describe(self, deployment: Deployment) -> ModelInfo:
-        calibration = self._relay.calibration
+        calibration = self.relay.calibration
         link = {
             "tier": deployment.tier,
             "deployment": deployment.name,
             "calibration": calibration.to_dict() if calibration else None,
-            "realtime": self._relay.realtime,
+            "realtime": self.relay.realtime,
         }
         return dataclasses.replace(self._server.info, extra={**self._server.info.extra, "link": link})
 

@@ -47,8 +47,7 @@ class Participant:
         timeline = query.timeline
         timeline.reset_commits()
         uplink, downlink = timeline.nbytes("uplink"), timeline.nbytes("downlink")
-        generation = self.generate(query)
-        self._play(timeline, query, generation)
+        generation = self._run(query)
         crossed = timeline.nbytes("uplink") - uplink, timeline.nbytes("downlink") - downlink
         answer = Answer(self._content(query, generation, crossed), query)
         query.latest = (self, answer)
@@ -70,6 +69,12 @@ class Participant:
     def request_bytes(self, query: Query) -> int:
         """Size of the request that would take a query to this model over the link, in bytes."""
         return len(wire.chat_request(_messages(query), self.params, self.server.info.model))
+
+    def _run(self, query: Query) -> Generation:
+        """Complete a query, on its timeline."""
+        generation = self.generate(query)
+        self._play(query.timeline, query, generation)
+        return generation
 
     def _prompt(self, query: Query) -> Prompt:
         return _messages(query) if self.chat else str(query["query"])

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 import pytest
@@ -17,6 +18,7 @@ from ianvs_collab.speculative import (
     MODES,
     Decoding,
     Drafter,
+    MeasuredLength,
     ModelDrafter,
     PromptLookup,
     Silent,
@@ -361,3 +363,26 @@ def test_prompt_lookup_continues_the_latest_occurrence_of_the_longest_ngram() ->
     lookup.commit([8])
     assert lookup.draft(2).tokens == []
     lookup.end()
+
+
+@pytest.mark.parametrize("way", ["branches", "measured"])
+@pytest.mark.parametrize("mode", ["greedy", "gumbel", "sample-match"])
+@settings(max_examples=15, deadline=None)
+@given(st.integers(0, 2**63), st.floats(0, 0.2), st.integers(1, 30))
+def test_branches_and_planned_lengths_change_nothing(
+    mode: str, way: str, seed: int, rtt_s: float, max_tokens: int
+) -> None:
+    how: dict[str, Any] = {"pipelining": "branches"} if way == "branches" else {"draft_length": MeasuredLength()}
+    decoder = SpeculativeDecoder(TARGET, ModelDrafter(TARGET.blurred(0.8), TARGET.vocabulary), mode=mode, **how)
+    for number, prompt in enumerate(PROMPTS):  # one after the other, because lengths are learnt
+        params = params_for(mode, seed + number, max_tokens)
+        timeline = Timeline(Deployment(link=Link(rtt_ms=1000 * rtt_s)))
+        decoding = decoder.decode_tokens(prompt, params, timeline)
+        assert decoding.tokens == alone(TARGET, mode, prompt, params)
+        assert decoding.lossless_tokens == len(decoding.tokens)
+
+
+def test_branches_need_a_drafter_that_can_be_copied() -> None:
+    decoder = SpeculativeDecoder(TARGET, PromptLookup(), pipelining="branches")
+    with pytest.raises(SpeculativeError, match="PromptLookup cannot draft in branches"):
+        decoder.decode_tokens([1], params_for("greedy", 0, 5))

@@ -11,7 +11,7 @@ from ianvs_collab.link import Deployment, Timeline
 from ianvs_collab.modelserver.types import SamplingParams
 from ianvs_collab.speculative import CloudLostError, ModelDrafter, ProtocolError, make_codec
 from ianvs_collab.speculative.drafters import FixedPicker
-from ianvs_collab.speculative.loop import CloudHalf, EdgeHalf, Exchange, FixedLength, run_synchronous
+from ianvs_collab.speculative.loop import CloudHalf, EdgeHalf, FixedLength, VirtualExchange, run_synchronous
 from ianvs_collab.speculative.modes import make_generator, make_picker, make_verifier
 from ianvs_collab.speculative.protocols import Block
 from ianvs_collab.speculative.verification import Draft, Greedy, Matching, Verdict
@@ -74,7 +74,7 @@ class Vanishing(Disturbed):
 
 
 def decode(kind: type[Disturbed], edge: EdgeHalf) -> None:
-    exchange = Exchange(edge, kind(CloudHalf(TARGET, CODEC, Matching(Greedy()))), CODEC, Timeline(Deployment()))
+    exchange = VirtualExchange(edge, kind(CloudHalf(TARGET, CODEC, Matching(Greedy()))), CODEC, Timeline(Deployment()))
     exchange.start(PROMPT, lambda: None)
     run_synchronous(exchange, FixedLength(4), 4)
 

@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 
 import numpy as np
 import pytest
-import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy import stats
@@ -27,18 +26,19 @@ from ianvs_collab.speculative.drafters import FixedPicker
 from ianvs_collab.speculative.loop import (
     CloudHalf,
     EdgeHalf,
-    Exchange,
     FixedLength,
     PipelinedEdge,
+    VirtualExchange,
     run_pipelined,
     run_synchronous,
 )
 from ianvs_collab.speculative.loop.pipelined_edge import Retracting
 from ianvs_collab.speculative.modes import make_generator
+from ianvs_collab.speculative.paced import Costs, PacedClock, PacedStepper
 from ianvs_collab.speculative.protocols import Block
 from ianvs_collab.speculative.verification import Draft, Greedy, Gumbel, Matching
 
-from .toys import ToySession, ToyStepper, alone
+from .toys import ToyStepper, alone
 
 TARGET = ToyStepper(ends=(7,))
 HOT = SamplingParams(temperature=1.0, seed=1)
@@ -104,34 +104,18 @@ def test_rejection_keeps_the_targets_distribution(protocol: str) -> None:
     assert stats.chisquare(counts.ravel(), expected.ravel()).pvalue > 0.001
 
 
-class Clocked(ToyStepper):
-    """A toy whose steps take a constant time, by a clock of its own."""
-
-    def __init__(self, clock: list[float], seconds: float, table: torch.Tensor) -> None:
-        super().__init__(len(table))
-        self.table, self._clock, self._seconds = table, clock, seconds
-
-    def open(self, *, hidden: bool = False) -> ToySession:
-        clock, seconds = self._clock, self._seconds
-
-        class Session(ToySession):
-            def step(self, tokens: Sequence[int]) -> torch.Tensor:
-                clock[0] += seconds
-                return super().step(tokens)
-
-        return Session(self.table, None)
-
-
-def simulate(window: int, length: int, rtt: float, max_tokens: int, noise: float = 0.0) -> tuple[Exchange, float]:
+def simulate(
+    window: int, length: int, rtt: float, max_tokens: int, noise: float = 0.0
+) -> tuple[VirtualExchange, float]:
     """A query with constant times; gives it and the time that decoding took, reading the prompt left out."""
-    clock = [0.0]
-    target = Clocked(clock, VERIFY_S, TARGET.table)
-    draft = Clocked(clock, DRAFT_S, TARGET.blurred(noise).table)
+    clock = PacedClock()
+    target = PacedStepper(TARGET, Costs.constant(VERIFY_S), clock)
+    draft = PacedStepper(TARGET.blurred(noise), Costs.constant(DRAFT_S), clock)
     drafter = ModelDrafter(draft, 8)
     kind = PipelinedEdge if window else EdgeHalf
     edge = kind(drafter, CODEC, make_generator(HOT), max_tokens, ())
     timeline = Timeline(Deployment(link=Link(rtt_ms=1000 * rtt, uplink_mbps=1e9, downlink_mbps=1e9)))
-    exchange = Exchange(edge, CloudHalf(target, CODEC, Matching(Greedy())), CODEC, timeline, lambda: clock[0])
+    exchange = VirtualExchange(edge, CloudHalf(target, CODEC, Matching(Greedy())), CODEC, timeline, clock)
     exchange.start([1], lambda: drafter.begin([1], FixedPicker(Greedy())))
     start = timeline.now
     if isinstance(edge, PipelinedEdge):
@@ -153,12 +137,12 @@ def test_synchronous_rounds_take_what_the_formula_says(noise: float, rtt: float)
 
 def test_a_stream_takes_what_the_formula_says() -> None:
     """t_t + RTT / M for each of M tokens."""
-    clock = [0.0]
-    target = Clocked(clock, VERIFY_S, TARGET.table)
+    clock = PacedClock()
+    target = PacedStepper(TARGET, Costs.constant(VERIFY_S), clock)
     timeline = Timeline(Deployment(link=Link(rtt_ms=100, uplink_mbps=1e9, downlink_mbps=1e9)))
     drafter = PromptLookup()
     edge = EdgeHalf(drafter, CODEC, make_generator(HOT), 20, ())
-    exchange = Exchange(edge, CloudHalf(target, CODEC, Matching(Greedy())), CODEC, timeline, lambda: clock[0])
+    exchange = VirtualExchange(edge, CloudHalf(target, CODEC, Matching(Greedy())), CODEC, timeline, clock)
     exchange.start([1], lambda: drafter.begin([1], FixedPicker(Greedy())))
     run_synchronous(exchange, FixedLength(0), 20)
     assert timeline.now == pytest.approx(20 * (VERIFY_S + 0.1 / 20), abs=1e-6)
@@ -178,9 +162,31 @@ def test_a_full_pipeline_takes_the_slower_of_drafting_and_verifying(length: int)
 
 def test_pre_drafting_hides_the_drafting_behind_the_round_trip() -> None:
     blocks, length = 20, 5
-    _, seconds = simulate(1, length, 0.1, blocks * length)
+    exchange, seconds = simulate(1, length, 0.1, blocks * (length + 1))
     # Drafting (20 ms) is shorter than the way there and back and the verification (130 ms), so only the first shows.
     assert seconds == pytest.approx(length * DRAFT_S + blocks * (0.1 + VERIFY_S), abs=1e-6)
+    assert exchange.edge.tally.blocks == blocks  # each with its bonus token
+
+
+@pytest.mark.parametrize("noise", [0.3, 1.0])
+def test_a_verdict_stops_drafting_ahead_within_a_token(noise: float) -> None:
+    exchange, _ = simulate(4, 8, 0.02, 41, noise)
+    events = exchange.timeline.events
+    arrivals = [event.end for event in events if event.label == "verdict"]
+    taken = [event.start for event in events if event.label == "commit"]
+    assert exchange.edge.tally.rejected
+    assert len(taken) == len(arrivals)
+    assert all(0 <= begun - arrived <= DRAFT_S + 1e-9 for arrived, begun in zip(arrivals, taken, strict=True))
+
+
+def test_one_block_ahead_is_never_slower_than_waiting() -> None:
+    for noise in (0.0, 0.3, 1.0, 3.0):
+        for rtt in (0.0, 0.05):
+            # A verdict may have to wait for the token that is just being drafted.
+            exchange, ahead = simulate(1, 4, rtt, 41, noise)
+            waited = exchange.edge.tally.blocks + exchange.edge.tally.streamed
+            _, waiting = simulate(0, 4, rtt, 41, noise)
+            assert ahead <= waiting + waited * DRAFT_S + 1e-9
 
 
 def test_asynchronous_drafting_hides_the_round_trip_when_drafts_stand() -> None:
@@ -242,7 +248,8 @@ def test_a_pipelined_edge_ignores_stale_and_refuses_foreign_verdicts() -> None:
     drafter.begin([1], FixedPicker(Greedy()))
     edge = PipelinedEdge(drafter, CODEC, make_generator(HOT), 30, ())
     for _ in range(2):
-        edge.draft_ahead(2)
+        while not edge.ready:
+            edge.draft_ahead(2)
         edge.take_ready()
     assert edge.outstanding == 2
     with pytest.raises(ProtocolError, match="verdict 1 accepts 2 tokens, but block 0"):

@@ -11,7 +11,7 @@ import pytest
 from ianvs_collab.link import Deployment, Timeline
 from ianvs_collab.modelserver.types import SamplingParams
 from ianvs_collab.speculative import CloudLostError, ModelDrafter, make_codec
-from ianvs_collab.speculative.loop import CloudHalf, EdgeHalf, Exchange, FixedLength, run_synchronous
+from ianvs_collab.speculative.loop import CloudHalf, EdgeHalf, FixedLength, VirtualExchange, run_synchronous
 from ianvs_collab.speculative.modes import make_generator, make_picker, make_verifier
 from ianvs_collab.speculative.protocols import Ids, frame
 
@@ -83,7 +83,7 @@ def serve(sock: socket.socket, cloud: CloudHalf, counts: list[int], answers: int
     counts.append(wire.sent)
 
 
-def over_a_socket(mode: str, protocol: str, answers: int = 1000) -> tuple[Exchange, list[int], SamplingParams]:
+def over_a_socket(mode: str, protocol: str, answers: int = 1000) -> tuple[VirtualExchange, list[int], SamplingParams]:
     codec = make_codec(protocol, 8)
     params = SamplingParams(temperature=0.0 if mode == "greedy" else 1.0, seed=3, max_tokens=40)
     near, far = socket.socketpair()
@@ -94,7 +94,7 @@ def over_a_socket(mode: str, protocol: str, answers: int = 1000) -> tuple[Exchan
     drafter = ModelDrafter(TARGET.blurred(0.6), 8)
     edge = EdgeHalf(drafter, codec, make_generator(params), 40, ())
     wire = Wire(near)
-    exchange = Exchange(edge, FarCloud(wire, codec), codec, Timeline(Deployment(tier="real")))
+    exchange = VirtualExchange(edge, FarCloud(wire, codec), codec, Timeline(Deployment(tier="real")))
     try:
         with near:
             exchange.start(PROMPT, lambda: drafter.begin(PROMPT, make_picker(mode, params, codec)))

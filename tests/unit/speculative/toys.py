@@ -3,40 +3,21 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from types import TracebackType
 from typing import Self
 
 import numpy as np
 import torch
 
-from ianvs_collab.modelserver.stepping import Ledger, Session, greedy
+from ianvs_collab.modelserver.stepping import Ledger, LedgerSession, Session, greedy
 from ianvs_collab.modelserver.types import Prompt, SamplingParams
 from ianvs_collab.speculative import make_chooser
 
 
-class ToySession:
+class ToySession(LedgerSession):
     def __init__(self, table: torch.Tensor, context: int | None) -> None:
+        super().__init__(Ledger("toy", len(table), context))
         self._table, self._context = table, context
-        self._ledger = Ledger("toy", len(table), context)
         self.steps = 0
-
-    @property
-    def tokens(self) -> tuple[int, ...]:
-        return self._ledger.tokens
-
-    @property
-    def length(self) -> int:
-        return len(self._ledger)
-
-    def prefill(self, tokens: Sequence[int]) -> torch.Tensor:
-        return self.step(tokens)[-1]
-
-    def step(self, tokens: Sequence[int]) -> torch.Tensor:
-        self._ledger.check(tokens)
-        text = [0, *self._ledger.tokens[-1:], *tokens]
-        self._ledger.append(tokens)
-        self.steps += 1
-        return torch.stack([self._table[text[i - 1], text[i]] for i in range(len(text) - len(tokens), len(text))])
 
     def rollback(self, count: int) -> None:
         self._ledger.drop(count)
@@ -52,13 +33,12 @@ class ToySession:
     def close(self) -> None:
         self._ledger.close()
 
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self.close()
+    def _append(self, tokens: Sequence[int], keep: int) -> torch.Tensor:
+        self._ledger.check(tokens)
+        text = [0, *self._ledger.tokens[-1:], *tokens]
+        self._ledger.append(tokens)
+        self.steps += 1
+        return torch.stack([self._table[text[i - 1], text[i]] for i in range(len(text) - keep, len(text))])
 
 
 class ToyStepper:

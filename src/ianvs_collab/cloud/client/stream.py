@@ -9,6 +9,7 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass
 from typing import Any
 
 from ianvs_collab.cloud.client.traffic import Cost, Traffic
@@ -31,8 +32,28 @@ _ERRORS: dict[str, type[ModelServerError]] = {
 }
 
 
+@dataclass(frozen=True)
+class Reply:
+    """A reply to a request that was posted.
+
+    Attributes:
+        message: What it says.
+        sequence: Which request it answers, the number that `Stream.post` gave.
+        compute_s: Seconds that the model has worked on the request so far, measured by the worker.
+        nbytes: Bytes, with gRPC's prefix.
+    """
+
+    message: Any
+    sequence: int
+    compute_s: float
+    nbytes: int
+
+
 class Stream:
     """One stream; used by any thread, one at a time.
+
+    Requests are asked one after the other (`ask`, `replies`), or posted without waiting (`post`) while another thread
+    reads what comes back (`next_reply`). On one stream it is either the former or the latter.
 
     Args:
         call: Function of gRPC that begins a stream on an iterator of bytes.
@@ -61,6 +82,7 @@ class Stream:
         self._replies = call(iter(self._outgoing.get, None), metadata=metadata)
         self._traffic, self._watchdog, self._zstd, self._limit = traffic, watchdog, zstd, limit
         self._nonce, self._sequence = os.urandom(NONCE_BYTES), 0
+        self._due = 0  # the request whose replies come next
         self._lock = threading.Lock()
         self._branches = itertools.count()
         self.broken = False
@@ -116,6 +138,39 @@ class Stream:
             if isinstance(reply, Problem):
                 raise _ERRORS.get(reply.code, CloudError)(reply.text)
 
+    def post(self, request: Any) -> tuple[int, int]:
+        """Send a request and wait for nothing; the worker takes posted requests in order.
+
+        Returns:
+            Number of the request, and its bytes with gRPC's prefix.
+
+        Raises:
+            LostError: If the stream is broken.
+        """
+        if self.broken:
+            raise LostError("the stream is broken")
+        return self._sequence, self._send(request, None)
+
+    def next_reply(self) -> Reply:
+        """Wait for the next reply to a request that was posted; `close` ends the waiting.
+
+        Raises:
+            LostError: If the stream breaks for a reason that a new one may mend.
+            ModelServerError: As `replies`; a refusal leaves the stream as it is.
+        """
+        try:
+            frame, size = self._receive()
+            message = decode(frame.kind, frame.body)
+        except need("grpc", "grpcio").RpcError as error:
+            self.close()
+            raise _explain(error) from error
+        except BaseException:
+            self.close()
+            raise
+        if isinstance(message, Problem):
+            raise _ERRORS.get(message.code, CloudError)(message.text)
+        return Reply(message, frame.sequence, frame.compute_us / 1e6, size)
+
     def close(self) -> None:
         """Hang up; the worker frees the stream's sessions. Closing twice is harmless."""
         self.broken = True
@@ -140,9 +195,9 @@ class Stream:
                 self.close()
                 raise
 
-    def _send(self, request: Any, seconds: float) -> int:
+    def _send(self, request: Any, seconds: float | None) -> int:
         kind, body = encode(request)
-        budget = max(round(1000 * seconds), 1)
+        budget = 0 if seconds is None else max(round(1000 * seconds), 1)
         frame = Frame(kind, body, self._nonce, self._sequence, takes_compressed=self._zstd, budget_ms=budget)
         data = encode_frame(frame, compressed=self._zstd)
         self._sequence += 1
@@ -156,11 +211,13 @@ class Stream:
             raise LostError("the worker ended the stream") from end
         size = self._traffic.note_received(data)
         frame = decode_frame(data, self._limit)
-        if frame.nonce != self._nonce or frame.sequence != self._sequence - 1:
+        if frame.nonce != self._nonce or frame.sequence != self._due or self._due >= self._sequence:
             raise FrameError(
                 f"the worker answered request {frame.sequence} of conversation {frame.nonce.hex()}, but request "
-                f"{self._sequence - 1} of {self._nonce.hex()} was asked; something between here and there mixes them"
+                f"{self._due} of {self._nonce.hex()} is the next to be answered, of {self._sequence} that were asked; "
+                "something between here and there mixes them"
             )
+        self._due += not frame.more
         return frame, size
 
 

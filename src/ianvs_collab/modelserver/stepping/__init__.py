@@ -4,6 +4,7 @@ from ianvs_collab.modelserver.stepping.greedy import greedy
 from ianvs_collab.modelserver.stepping.ledger import Ledger
 from ianvs_collab.modelserver.stepping.protocol import Session, StepError, Steppable, Stepper, open_stepper
 from ianvs_collab.modelserver.stepping.session import LedgerSession, LedgerText
+from ianvs_collab.modelserver.stepping.together import step_together
 
 __all__ = [
     "Ledger",
@@ -15,4 +16,5 @@ __all__ = [
     "Stepper",
     "greedy",
     "open_stepper",
+    "step_together",
 ]

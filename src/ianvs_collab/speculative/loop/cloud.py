@@ -1,6 +1,8 @@
 """The cloud's half of a query: a session of the target, and the verdicts on what arrives.
 
-It lives on messages alone, so it can sit in the same process or behind any connection.
+It lives on messages alone, so it can sit in the same process or behind any connection. What it wants fed to the model
+(`feed`) and what it makes of the logits (`judge`) are separate, so that the halves of several clients can share a
+forward pass; `answer` does both for one client alone.
 """
 
 from __future__ import annotations
@@ -13,7 +15,7 @@ from ianvs_collab.modelserver.stepping import Session, Stepper
 from ianvs_collab.speculative.errors import ProtocolError
 from ianvs_collab.speculative.protocols import NUMBERS, Block, Ids
 from ianvs_collab.speculative.protocols.messages import age
-from ianvs_collab.speculative.verification import Verdict, Verifier
+from ianvs_collab.speculative.verification import Draft, Verdict, Verifier
 
 _TOGETHER = 256
 """Longest prompt that is read with the first block: the output layer is then computed for all of it."""
@@ -34,6 +36,7 @@ class CloudHalf:
             short prompt is read with the first block, which saves a forward pass.
 
     Attributes:
+        session: The target's text; to be stepped by `feed`, and touched by nobody else.
         margins: The margin of every verdict, in order; see `Verdict.margin`.
     """
 
@@ -41,13 +44,15 @@ class CloudHalf:
         self, stepper: Stepper, codec: Ids, verifier: Verifier, end_tokens: Collection[int] = (), *, eager: bool = True
     ) -> None:
         self._codec, self._verifier, self._end_tokens = codec, verifier, end_tokens
-        self._session: Session = stepper.open()
+        self.session: Session = stepper.open()
         self._last: int | None = None
         self._unread: list[int] = []
         self._eager = eager
         self._owed = self._void = False
         self._position = self._expected = 0
         self._latest = b""
+        self._block = Block(0, Draft([]))
+        self._due = 0
         self.margins: list[float] = []
 
     def open(self, payload: bytes) -> None:
@@ -62,7 +67,7 @@ class CloudHalf:
             raise ProtocolError("the prompt is empty; there is nothing to continue")
         self._unread, self._last = tokens[:-1], tokens[-1]
         if self._unread and (self._eager or len(tokens) > _TOGETHER):
-            self._session.prefill(self._unread)
+            self.session.prefill(self._unread)
             self._unread = []
 
     def answer(self, payload: bytes) -> Iterator[bytes]:
@@ -75,27 +80,71 @@ class CloudHalf:
             ProtocolError: If the message is no block, no prompt came before, or the block is not the next one.
             StepError: If it does not fit into the context.
         """
+        repeated = self.take(payload)
+        if repeated is not None:
+            yield repeated
+        while feed := self.feed:
+            yield self.judge(self.session.step(feed))
+
+    def take(self, payload: bytes) -> bytes | None:
+        """Take a block or a request for a stream, without computing anything; what was left of the last one is dropped.
+
+        Returns:
+            The verdict, where it is known because the latest block came again; None otherwise, and `feed` then says
+            what is needed.
+
+        Raises:
+            ProtocolError: As `answer`.
+        """
+        self.drop()
         block = self._codec.decode_block(payload)
         if block.chained and self._void:
-            return
+            return None
         behind = age(block.number, self._expected)
         if behind == 1 and not block.wanted:
-            yield self._latest
-            return
+            return self._latest
         if self._last is None or behind:
             raise ProtocolError(f"block {block.number} came where block {self._expected % NUMBERS} was expected")
         self._void = False
         self._take_head(block)
-        if block.draft.tokens:
-            yield self._verify(block)
-        for _ in range(block.wanted):
-            yield self._verify(block)
-            if self._last in self._end_tokens:
-                break
+        self._block, self._due = block, 1 if block.draft.tokens else block.wanted
+        return None
+
+    @property
+    def feed(self) -> list[int]:
+        """Tokens to append to `session` for the next verdict; none if no verdict is due."""
+        return [*self._unread, *self._fed] if self._due else []
+
+    def judge(self, logits: torch.Tensor) -> bytes:
+        """The next verdict, as a message.
+
+        Args:
+            logits: After each token of `feed`, which the session has got: shape (len(feed), vocabulary).
+        """
+        tokens, fed = self._block.draft.tokens, self._fed
+        verdict = self._verifier.verify(self._block.draft, logits[len(self._unread) :], self._position)
+        self._unread = []
+        self.session.rollback(max(0, len(fed) - 1 - verdict.accepted))
+        self._note(verdict, tokens)
+        self._due = 0 if self._last in self._end_tokens else self._due - 1
+        self._latest = self._codec.encode_verdict(self._expected, verdict)
+        self._expected += 1
+        return self._latest
+
+    def drop(self) -> None:
+        """Forget what is left of a stream, or a block that could not be fed."""
+        self._due = 0
 
     def close(self) -> None:
         """Release the session."""
-        self._session.close()
+        self.session.close()
+
+    @property
+    def _fed(self) -> list[int]:
+        """The last committed token and the draft; without a bonus the last drafted token comes with the next block."""
+        tokens = self._block.draft.tokens
+        assert self._last is not None
+        return [self._last, *tokens][: len(tokens) + self._block.bonus or 1]
 
     def _take_head(self, block: Block) -> None:
         if self._owed != (block.head is not None):
@@ -106,24 +155,6 @@ class CloudHalf:
         if block.head is not None:
             self._last, self._owed = block.head, False
             self._position += 1
-
-    def _verify(self, block: Block) -> bytes:
-        tokens = block.draft.tokens
-        assert self._last is not None
-        # Without a bonus the last drafted token is fed with the next block.
-        fed = [self._last, *tokens][: len(tokens) + block.bonus or 1]
-        verdict = self._verifier.verify(block.draft, self._logits(fed), self._position)
-        self._session.rollback(max(0, len(fed) - 1 - verdict.accepted))
-        self._note(verdict, tokens)
-        self._latest = self._codec.encode_verdict(self._expected, verdict)
-        self._expected += 1
-        return self._latest
-
-    def _logits(self, tokens: list[int]) -> torch.Tensor:
-        """Logits after each token."""
-        logits = self._session.step([*self._unread, *tokens])[len(self._unread) :]
-        self._unread = []
-        return logits
 
     def _note(self, verdict: Verdict, tokens: list[int]) -> None:
         self._position += verdict.accepted

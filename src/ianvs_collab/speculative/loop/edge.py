@@ -49,6 +49,11 @@ class EdgeHalf:
         """Whether the completion has its end token or its greatest length."""
         return len(self.tokens) >= self._max_tokens or bool(self.tokens) and self.tokens[-1] in self._end_tokens
 
+    @property
+    def outstanding(self) -> int:
+        """Blocks and streamed tokens whose verdict has not come."""
+        return self._outstanding
+
     def block(self, length: int, stream: int) -> Block:
         """The next block.
 
@@ -94,6 +99,18 @@ class EdgeHalf:
         if not self.finished:
             self._drafter.commit(committed)
         return committed
+
+    def write_alone(self, drafter: Drafter) -> None:
+        """Append one token that a drafter proposes, unverified; none if it has no idea.
+
+        Args:
+            drafter: Its query has begun with all that is committed.
+        """
+        tokens = self._cut(drafter.draft(1).tokens)
+        self.tokens += tokens
+        self.tally.alone += len(tokens)
+        if tokens and not self.finished:
+            drafter.commit(tokens)
 
     def _next(self, draft: Draft, verdict: Verdict) -> int:
         if verdict.token is not None:

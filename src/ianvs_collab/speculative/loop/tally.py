@@ -19,6 +19,7 @@ class Tally:
         accepted: Drafted tokens that stood.
         committed: Tokens that blocks with a draft committed.
         streamed: Tokens that the cloud sent without a draft.
+        alone: Tokens that the drafter wrote on its own, because the cloud was lost.
         stale: Verdicts that came late or twice, and were ignored.
         rejected: Blocks in which a token was rejected.
         drafted_id_bytes: LEB128 bytes of all drafted ids.
@@ -33,6 +34,7 @@ class Tally:
     accepted: int = 0
     committed: int = 0
     streamed: int = 0
+    alone: int = 0
     stale: int = 0
     rejected: int = 0
     drafted_id_bytes: int = 0
