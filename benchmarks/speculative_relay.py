@@ -4,7 +4,9 @@ The target is `zoo:cloud`, the drafter `zoo:edge`. Once they take turns in this 
 machines and a link between them would have taken; once the target is a worker (`ianvs cloud`) in a process of its own,
 behind a relay that delays, and a clock tells. Both ways decode every question in turn, so that whatever else the
 machine does slows both; of several times the fastest counts. Each side computes on one thread. With asynchronous
-speculation both do at the same time, so the machine needs two processors that do nothing else.
+speculation both do at the same time, so the machine needs two processors that do nothing else; with `--slowdown` both
+devices are played that many times slower by waiting, so that they rarely need a processor at the same time, and a round
+of models as small as these takes as long as one of models that are not.
 
 Printed are medians over questions in the relay, and the median of the ratios to the virtual timeline, question by
 question, with a bootstrap interval of 95 %. TPOT is (E2E - TTFT) / (n - 1) for n tokens. *Between* is what a round of
@@ -28,7 +30,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.stats import bootstrap
 
-from ianvs_collab.link import Deployment, Link, Timeline
+from ianvs_collab.link import Deployment, Device, Link, Timeline
 from ianvs_collab.link.relay import Relay
 from ianvs_collab.modelserver import SamplingParams, load_model
 from ianvs_collab.modelserver.stepping import Stepper, open_stepper
@@ -53,6 +55,7 @@ def main() -> None:
     parser.add_argument("--questions", type=int, default=30, help="nano questions (default: 30)")
     parser.add_argument("--length", type=int, default=4, help="draft length (default: 4)")
     parser.add_argument("--repeat", type=int, default=3, help="times that each is decoded (default: 3)")
+    parser.add_argument("--slowdown", type=float, default=1.0, help="of both devices (default: 1)")
     parser.add_argument("--rtts", type=float, nargs="+", default=[10, 25, 50, 100], help="round-trip times, ms")
     options = parser.parse_args()
     target = open_stepper(load_model("transformers", "zoo:cloud", threads=1))
@@ -62,21 +65,22 @@ def main() -> None:
     prompts = [prompt for prompt in prompts for _ in range(options.repeat)]
     print("| RTT, ms | way | TTFT, ms | TPOT, ms | E2E, ms | TPOT, ratio | E2E, ratio | between, ms | equal |")
     print("|" + " --- |" * 9)
-    with worker() as port:
+    with worker(options.slowdown) as port:
         for rtt in options.rtts:
-            with Relay(deployment("relay", rtt), ("127.0.0.1", port)) as relay:
+            tiers = [deployment(tier, rtt, options.slowdown) for tier in ("virtual", "relay")]
+            with Relay(tiers[1], ("127.0.0.1", port)) as relay:
                 far = connect(f"{relay.host}:{relay.port}", relay=relay)
                 for mode, settings in MODES.items():
                     chosen = {"draft_length": options.length, **settings}
-                    print_row((rtt, mode), compare(rtt, (target, far, draft), prompts, chosen), options.repeat)
+                    print_row((rtt, mode), compare(tiers, (target, far, draft), prompts, chosen), options.repeat)
                 far.close()
 
 
 @contextmanager
-def worker() -> Iterator[int]:
+def worker(slowdown: float) -> Iterator[int]:
     """The target in a process of its own, which ends with this one; its port."""
     command = [sys.executable, "-m", "ianvs_collab.inference.cloudprocess", "--model", "zoo:cloud", "--port", "0"]
-    command += ["--option", "threads=1", "--extension", EXTENSION]
+    command += ["--option", "threads=1", "--extension", EXTENSION, "--slowdown", repr(slowdown)]
     with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as process:
         assert process.stdin
         assert process.stdout
@@ -87,20 +91,23 @@ def worker() -> Iterator[int]:
         process.stdin.close()
 
 
-def deployment(tier: Any, rtt: float) -> Deployment:
-    """This machine at both ends of a link."""
-    return Deployment(name=f"{rtt:g} ms", tier=tier, link=Link(rtt_ms=rtt))
+def deployment(tier: Any, rtt: float, slowdown: float) -> Deployment:
+    """This machine, slowed down, at both ends of a link."""
+    device = Device(slowdown=slowdown)
+    return Deployment(name=f"{rtt:g} ms", tier=tier, edge=device, cloud=device, link=Link(rtt_ms=rtt))
 
 
 def compare(
-    rtt: float, models: tuple[Stepper, Stepper, Stepper], prompts: list[list[int]], settings: dict[str, Any]
+    tiers: Sequence[Deployment],
+    models: tuple[Stepper, Stepper, Stepper],
+    prompts: list[list[int]],
+    settings: dict[str, Any],
 ) -> list[list[Decoding]]:
     """Every prompt on the virtual timeline and in the relay, in turn."""
     target, far, draft = models
     drafters = [ModelDrafter(draft, target.vocabulary, end_tokens=target.end_tokens) for _ in range(2)]
     sides = zip((target, far), drafters, strict=True)
     decoders = [SpeculativeDecoder(each, drafter, **settings) for each, drafter in sides]
-    tiers = [deployment("virtual", rtt), deployment("relay", rtt)]
     return [
         [decoder.decode_tokens(prompt, PARAMS, Timeline(where)) for decoder, where in zip(decoders, tiers, strict=True)]
         for prompt in prompts

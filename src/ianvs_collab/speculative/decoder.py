@@ -8,9 +8,10 @@ from dataclasses import dataclass
 from functools import partial
 from typing import Any, Literal
 
+from ianvs_collab.cloud.errors import UnreachableError
 from ianvs_collab.link import Deployment, Timeline
 from ianvs_collab.modelserver.stepping import Stepper
-from ianvs_collab.modelserver.types import GREEDY, Prompt, SamplingParams
+from ianvs_collab.modelserver.types import GREEDY, ModelTimeoutError, Prompt, SamplingParams
 from ianvs_collab.speculative.drafters import Drafter, Silent
 from ianvs_collab.speculative.errors import CloudLostError, SpeculativeError
 from ianvs_collab.speculative.loop import (
@@ -129,6 +130,11 @@ class SpeculativeDecoder:
         self._stream, self._clock, self._when_cut = stream, clock, when_cut
         self._window = {"synchronous": 0, "pre-draft": 1}.get(pipelining, window)
         self._branches = pipelining == "branches"
+        if self._branches and not isinstance(drafter, Branching | Silent):
+            raise SpeculativeError(
+                f"{type(drafter).__name__} cannot draft in branches: it would have to be copied in the middle of a "
+                "query; use a ModelDrafter, or pipelining 'asynchronous'"
+            )
         self._settings = settings or {}
         self._codec = make_codec(protocol, target.vocabulary, **self._settings)
 
@@ -139,8 +145,16 @@ class SpeculativeDecoder:
             prompt: A text or a chat.
             params: How to decode.
             timeline: Of the query; None for one with an ideal link, or with a remote target for the link that there is.
+
+        Raises:
+            CloudLostError: Also if a remote target, which turns the prompt into tokens, cannot be reached, whatever
+                `when_cut` says.
         """
-        return self.decode_tokens(self.target.encode(prompt), params, timeline, prompt=prompt)
+        try:
+            tokens = self.target.encode(prompt)
+        except (UnreachableError, ModelTimeoutError) as error:
+            raise CloudLostError(f"the cloud, which knows the target's tokens, is out of reach: {error}", []) from error
+        return self.decode_tokens(tokens, params, timeline, prompt=prompt)
 
     def decode_tokens(
         self,
@@ -183,6 +197,8 @@ class SpeculativeDecoder:
         finally:
             drafter.end()
             cloud.close()
+            if isinstance(drafter, Branching):
+                drafter.doubting = False  # another decoder may not need it
         if crossed:
             exchange.meter.link_bytes = self._crossed(crossed)
         reason = "stop" if edge.tokens[-1] in ends else "length"

@@ -22,8 +22,14 @@ def check_mode(mode: str, codec: Ids, params: SamplingParams) -> None:
 
     Raises:
         SpeculativeError: If there is no such mode, the protocol does not carry what it needs or carries what it does
-            not, or the temperature is 0 or not where the mode says otherwise.
+            not, the temperature is 0 or not where the mode says otherwise, or stop texts or log-probabilities are asked
+            for.
     """
+    if params.stop or params.logprobs:
+        raise SpeculativeError(
+            "speculative decoding ends at end tokens and max_tokens alone and tells no log-probabilities; leave `stop` "
+            "and `logprobs` out"
+        )
     if mode not in MODES:
         raise SpeculativeError(f"there is no mode {mode!r}; choose one of {', '.join(MODES)}")
     if (mode == "rejection") != codec.distributions:

@@ -38,7 +38,8 @@ def probabilities(logits: torch.Tensor | NDArray[Any], params: SamplingParams) -
     """
     scores: Floats = as_array(logits).astype(np.float64)
     if params.greedy:
-        certain: Floats = np.eye(scores.shape[-1])[scores.argmax(-1)]
+        certain: Floats = np.zeros_like(scores)
+        certain[np.arange(len(scores)), scores.argmax(-1)] = 1
         return certain
     scores -= scores.max(-1, keepdims=True)  # first, so that a very small temperature does not overflow
     scores /= params.temperature

@@ -283,6 +283,18 @@ def test_modes_that_do_not_fit_are_refused(mode: str, protocol: str, temperature
         decoder.decode_tokens([1], SamplingParams(temperature=temperature, seed=1))
 
 
+@pytest.mark.parametrize("asked", [{"stop": (";",)}, {"logprobs": True}])
+def test_what_speculation_does_not_do_is_refused(asked: dict[str, Any]) -> None:
+    with pytest.raises(SpeculativeError, match="leave `stop` and `logprobs` out"):
+        SpeculativeDecoder(TARGET, Silent()).decode_tokens([1], SamplingParams(**asked))
+
+
+def test_a_drafter_is_left_as_it_was_found() -> None:
+    drafter = ModelDrafter(TARGET.blurred(0.3), TARGET.vocabulary)
+    SpeculativeDecoder(TARGET, drafter, pipelining="branches").decode_tokens([1], params_for("greedy", 0, 9))
+    assert not drafter.doubting
+
+
 def test_a_query_that_does_not_fit_is_refused_before_it_begins() -> None:
     target = ToyStepper(context=10)
     decoder = SpeculativeDecoder(target, Silent())
@@ -383,6 +395,5 @@ def test_branches_and_planned_lengths_change_nothing(
 
 
 def test_branches_need_a_drafter_that_can_be_copied() -> None:
-    decoder = SpeculativeDecoder(TARGET, PromptLookup(), pipelining="branches")
     with pytest.raises(SpeculativeError, match="PromptLookup cannot draft in branches"):
-        decoder.decode_tokens([1], params_for("greedy", 0, 5))
+        SpeculativeDecoder(TARGET, PromptLookup(), pipelining="branches")

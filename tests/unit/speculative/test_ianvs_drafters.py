@@ -58,7 +58,7 @@ def test_every_drafter_of_the_library_has_a_name() -> None:
     [("model", {"confidence": 0.2}), ("prompt-lookup", {"longest": 2}), ("suffix", {"history": 0}), ("aligned", {})],
 )
 def test_whatever_drafts_the_output_is_the_targets(name: str, options: dict[str, Any]) -> None:
-    check_drafter(name, options, ahead=False)
+    check_drafter(name, options)
     decoder = SpeculativeDecoder(TARGET, make_drafter(name, SIDES, options))
     for prompt in ([1, 2, 1], [3, 4, 3, 4], [5]):
         decoding = decoder.decode(TARGET.decode(prompt))
@@ -71,7 +71,7 @@ def test_a_corpus_is_drafted_from(tmp_path: Path) -> None:
     corpus = tmp_path / "corpus.txt"
     corpus.write_text(TARGET.decode(prompt + decoding.tokens) + "\n\n")
     options = {"corpus": str(corpus), "shortest": 1}
-    check_drafter("retrieval", options, ahead=False)
+    check_drafter("retrieval", options)
     retrieved = SpeculativeDecoder(TARGET, make_drafter("retrieval", SIDES, options)).decode_tokens(prompt)
     assert retrieved.tokens == decoding.tokens
     assert retrieved.tally.accepted > 0
@@ -120,16 +120,19 @@ def test_a_drafter_of_ones_own() -> None:
     def typeless(sides, length):  # type: ignore[no-untyped-def]
         return Silent()
 
-    check_drafter("mine", {"length": 1}, ahead=True)
+    check_drafter("mine", {"length": 1}, "asynchronous")
     made = make_drafter("mine", SIDES, {"length": 1})
     assert isinstance(made, Mine)
     assert made.sides is SIDES
     with pytest.raises(SpeculativeError, match="drafter 'mine' knows no size, width; its options are: length"):
-        check_drafter("mine", {"width": 1, "size": 2}, ahead=False)
+        check_drafter("mine", {"width": 1, "size": 2})
     with pytest.raises(SpeculativeError, match="drafter 'typeless' needs length"):
-        check_drafter("typeless", {}, ahead=False)
+        check_drafter("typeless", {})
     with pytest.raises(SpeculativeError, match="one of early-exit, mine, model, prompt-lookup"):
-        check_drafter("typeless", {"length": 1}, ahead=True)
+        check_drafter("typeless", {"length": 1}, "asynchronous")
+    check_drafter("model", {}, "branches")
+    with pytest.raises(SpeculativeError, match=r"cannot be copied for branches; .* one of early-exit, model$"):
+        check_drafter("prompt-lookup", {}, "branches")
 
 
 @pytest.mark.usefixtures("restored")

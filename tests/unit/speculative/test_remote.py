@@ -21,7 +21,7 @@ from ianvs_collab.cloud.client.client import Client
 from ianvs_collab.cloud.client.stream import Stream
 from ianvs_collab.cloud.client.traffic import Traffic
 from ianvs_collab.cloud.client.watchdog import Watchdog
-from ianvs_collab.cloud.errors import CloudError, LimitError, LostError
+from ianvs_collab.cloud.errors import CloudError, LimitError, LostError, UnreachableError
 from ianvs_collab.cloud.handling import load_messages
 from ianvs_collab.cloud.messages.admin import Done, Ping, Problem
 from ianvs_collab.cloud.messages.steps import Close, Open
@@ -509,6 +509,34 @@ def test_a_verdict_that_does_not_come_in_time(worker: Worker, when_cut: str) -> 
     assert own == expected[: len(own)]
     worker.settles()
     target.close()
+
+
+def test_a_long_prompt_is_refused_before_it_is_read(raw: Stream) -> None:
+    raw.post(Speculate(0, terms(), bytes([0xFF, 0xFF, 0x7F]) + b"\x09" * 100))  # two million tokens, none of them real
+    with pytest.raises(LimitError, match="tokens, not 2097151; shorten it"):
+        raw.next_reply()
+
+
+def test_a_prompt_is_read_in_parts(serve: Serve) -> None:
+    worker, text = serve(Limits(chunk=2)), [1, 2, 3, 4, 5, 6]
+    expected = alone(TARGET, "greedy", text, PARAMS)
+    target = connect(worker.address, timeout=WAIT)
+    decoding = SpeculativeDecoder(target, near(), draft_length=2).decode_tokens(text, PARAMS)
+    assert decoding.tokens == expected
+    assert TARGET.opened[-1].steps == 3 + decoding.tally.blocks + decoding.tally.streamed
+    target.close()
+
+
+def test_a_worker_out_of_reach_is_lost_before_the_first_token(
+    target: RemoteTarget, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fail(*_: object) -> None:
+        raise UnreachableError("nobody answers")
+
+    monkeypatch.setattr(target, "encode", fail)
+    with pytest.raises(CloudLostError, match="knows the target's tokens, is out of reach: nobody answers") as lost:
+        SpeculativeDecoder(target, near(), when_cut="edge").decode("1")
+    assert lost.value.tokens == []
 
 
 def test_a_link_that_is_cut(worker: Worker) -> None:

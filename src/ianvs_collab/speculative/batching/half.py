@@ -41,6 +41,23 @@ class BatchedHalf:
         with self._batcher.alone():
             self._half.open(payload)
 
+    def accept(self, payload: bytes) -> None:
+        """Take the prompt and compute nothing yet; see `CloudHalf.accept`.
+
+        Raises:
+            ProtocolError: As `open`.
+        """
+        self._half.accept(payload)
+
+    def read(self, most: int | None = None) -> bool:
+        """Read a part of the prompt; see `CloudHalf.read`. Other clients have their turn between parts.
+
+        Raises:
+            StepError: See there.
+        """
+        with self._batcher.alone():
+            return self._half.read(most)
+
     def post(self, payload: bytes) -> Ticket:
         """Hand in a block or a request for a stream, without waiting; blocks of one client are worked on in order.
 

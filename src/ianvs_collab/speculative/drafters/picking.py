@@ -89,4 +89,6 @@ class DrawingPicker:
 
     def certain(self, tokens: Sequence[int]) -> Draft:
         """A draft of found tokens; see `Picker.certain`."""
-        return Draft(list(tokens), np.eye(self.vocabulary)[list(tokens)], np.ones(len(tokens)))
+        rows = np.zeros((len(tokens), self.vocabulary))
+        rows[np.arange(len(tokens)), list(tokens)] = 1
+        return Draft(list(tokens), rows, np.ones(len(tokens)))

@@ -48,6 +48,8 @@ class Sides:
 
 
 _FACTORIES: dict[str, Factory] = {}
+_NEEDED = {"pre-draft": "retract", "asynchronous": "retract", "branches": "fork"}
+"""What a drafter has to be able to do, by pipelining."""
 
 
 def register_drafter(name: str) -> Callable[[_F], _F]:
@@ -74,16 +76,16 @@ def drafter_names() -> list[str]:
     return sorted(_FACTORIES)
 
 
-def check_drafter(name: str, options: Mapping[str, Any], *, ahead: bool) -> None:
+def check_drafter(name: str, options: Mapping[str, Any], pipelining: str = "synchronous") -> None:
     """Refuse what cannot be made.
 
     Args:
         name: Of the drafter.
         options: Its own.
-        ahead: Whether it has to draft ahead of the verdicts.
+        pipelining: How it is to draft.
 
     Raises:
-        SpeculativeError: If there is no such drafter, it has no such option, lacks one, or cannot draft ahead.
+        SpeculativeError: If there is no such drafter, it has no such option, lacks one, or cannot draft that way.
     """
     if name not in _FACTORIES:
         raise SpeculativeError(f"there is no drafter {name!r}; choose one of {', '.join(drafter_names())}")
@@ -95,11 +97,11 @@ def check_drafter(name: str, options: Mapping[str, Any], *, ahead: bool) -> None
             f"drafter {name!r} {'knows no ' + ', '.join(unknown) if unknown else 'needs ' + ', '.join(missing)}; "
             f"its options are: {', '.join(option.name for option in known) or 'none'}"
         )
-    if ahead and not _drafts_ahead(_FACTORIES[name]):
-        able = ", ".join(other for other in drafter_names() if _drafts_ahead(_FACTORIES[other]))
-        raise SpeculativeError(
-            f"drafter {name!r} cannot take back what it drafted ahead; use pipelining 'synchronous', or one of {able}"
-        )
+    needed = _NEEDED.get(pipelining, "draft")
+    if not _has(_FACTORIES[name], needed):
+        able = ", ".join(other for other in drafter_names() if _has(_FACTORIES[other], needed))
+        lacking = "be copied for branches" if needed == "fork" else "take back what it drafted ahead"
+        raise SpeculativeError(f"drafter {name!r} cannot {lacking}; use pipelining 'synchronous', or one of {able}")
 
 
 def make_drafter(name: str, sides: Sides, options: Mapping[str, Any]) -> Drafter:
@@ -149,7 +151,7 @@ def _aligned(sides: Sides, *, ratio: float = 1.0) -> AlignedDrafter:
     return AlignedDrafter(sides.draft(), sides.target, ratio)
 
 
-def _drafts_ahead(factory: Factory) -> bool:
-    """Whether what a factory makes can retract: a class, or a function that says what it returns."""
+def _has(factory: Factory, method: str) -> bool:
+    """Whether what a factory makes has a method: a class, or a function that says what it returns."""
     made = factory if inspect.isclass(factory) else inspect.get_annotations(factory, eval_str=True).get("return")
-    return hasattr(made, "retract")
+    return hasattr(made, method) or method == "draft"

@@ -66,7 +66,7 @@ class Drafting:
             raise SpeculativeError(f"protocol {self.protocol!r} has no such option: {error}") from error
         check_mode(self.mode, codec, params)
         self._decoder(cast(Stepper, _Anything()), Silent())
-        check_drafter(self.drafter, self.options, ahead=self.pipelining != "synchronous")
+        check_drafter(self.drafter, self.options, self.pipelining)
 
     def decoder(self, target: Stepper, keep: Callable[[ModelServer], ModelServer]) -> SpeculativeDecoder:
         """Load the drafter and make the decoder.
@@ -110,7 +110,7 @@ class Drafting:
 
     def _length(self) -> int | LengthPolicy:
         if self.draft_length == MEASURED:
-            return MeasuredLength()
+            return MeasuredLength(stream=self.stream)
         if isinstance(self.draft_length, bool) or not isinstance(self.draft_length, int) or self.draft_length < 1:
             raise SpeculativeError(
                 f"draft_length is a number from 1 on, or {MEASURED!r}, not {self.draft_length!r}; without drafts the "

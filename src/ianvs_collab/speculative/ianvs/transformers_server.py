@@ -83,8 +83,11 @@ class AssistedServer:
         """Complete one prompt.
 
         Raises:
-            ModelServerError: If prompt and completion do not fit into the target's context.
+            ModelServerError: If prompt and completion do not fit into the target's context, or stop texts or
+                log-probabilities are asked for.
         """
+        if params.stop or params.logprobs:
+            raise ModelServerError("assisted generation takes no stop texts and tells no log-probabilities")
         streamer = TokenTimes(time.perf_counter())
         tokens = self._target.encode(prompt)
         self._check_length(len(tokens), params.max_tokens)

@@ -62,13 +62,37 @@ class CloudHalf:
             ProtocolError: If the message is no prompt, or an empty one.
             StepError: If it does not fit into the context.
         """
+        self.accept(payload)
+        self.read()
+
+    def accept(self, payload: bytes) -> None:
+        """Take the prompt and compute nothing yet; `read` does.
+
+        Raises:
+            ProtocolError: As `open`.
+        """
         tokens = self._codec.decode_prompt(payload)
         if not tokens:
             raise ProtocolError("the prompt is empty; there is nothing to continue")
         self._unread, self._last = tokens[:-1], tokens[-1]
-        if self._unread and (self._eager or len(tokens) > _TOGETHER):
-            self.session.prefill(self._unread)
-            self._unread = []
+        self._eager = self._eager or len(tokens) > _TOGETHER
+
+    def read(self, most: int | None = None) -> bool:
+        """Fill the cache with what is to be read ahead of the first block.
+
+        Args:
+            most: Tokens to read at once; None for all.
+
+        Returns:
+            Whether there is more.
+
+        Raises:
+            StepError: As `open`.
+        """
+        if self._eager and self._unread:
+            self.session.prefill(self._unread[:most])
+            self._unread = self._unread[most:] if most else []
+        return self._eager and bool(self._unread)
 
     def answer(self, payload: bytes) -> Iterator[bytes]:
         """Answer a block by a verdict, or a request for a stream by a verdict for each token.
@@ -98,11 +122,11 @@ class CloudHalf:
         """
         self.drop()
         block = self._codec.decode_block(payload)
-        if block.chained and self._void:
-            return None
         behind = age(block.number, self._expected)
         if behind == 1 and not block.wanted:
             return self._latest
+        if block.chained and self._void:
+            return None
         if self._last is None or behind:
             raise ProtocolError(f"block {block.number} came where block {self._expected % NUMBERS} was expected")
         self._void = False

@@ -54,6 +54,14 @@ class Ids:
         """The prompt as a message."""
         return varint(len(tokens)) + b"".join(map(varint, tokens))
 
+    def count_prompt(self, payload: bytes) -> int:
+        """How many tokens the prompt of a message claims to have; takes no time, however many those are.
+
+        Raises:
+            ProtocolError: If it is none.
+        """
+        return Reader(payload, "a prompt").varint(MAX_TOKENS, "the number of tokens")
+
     def decode_prompt(self, payload: bytes) -> list[int]:
         """The prompt of a message.
 
@@ -80,6 +88,16 @@ class Ids:
             parts.append(varint(block.head))
         parts.append(self._encode_draft(block.draft) if tokens else varint(block.wanted))
         return b"".join(parts)
+
+    def count_block(self, payload: bytes) -> int:
+        """How many tokens a block has, 0 for a request for a stream; takes no time, however many those are.
+
+        Raises:
+            ProtocolError: If it is none.
+        """
+        reader = Reader(payload, f"a block of protocol {self.name!r}")
+        reader.varint(NUMBERS, "the number")
+        return reader.varint(8 * MAX_DRAFT + 8, "the number of tokens") // 8
 
     def decode_block(self, payload: bytes) -> Block:
         """The block of a message.

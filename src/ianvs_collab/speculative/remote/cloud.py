@@ -93,6 +93,8 @@ class RemoteCloud:
         try:
             return self._stream.post(request)[1]
         except LostError as error:
+            if self._listener.is_alive():  # it is about to say why
+                self._listener.join(_END_SECONDS)
             raise self._failure or _meaning(error) from error
 
     def _listen(self) -> None:

@@ -112,11 +112,19 @@ async def speculate(call: Call, request: Speculate) -> Done:
     with _refusing():
         terms = Terms.parse(request.terms)
         codec = terms.codec(stepper.vocabulary)
+        _check_length(call, codec.count_prompt(request.prompt))
         prompt = codec.decode_prompt(request.prompt)
     check_tokens(call, tuple(prompt))
     _check_room(stepper.context, len(prompt), terms.max_tokens)
     with _refusing():
-        await call.texts.add(call, request.branch, lambda: _begin(call.host, terms, codec, request.prompt))
+        query = await call.texts.add(call, request.branch, lambda: _begin(call.host, terms, codec, request.prompt))
+    assert isinstance(query, Query)
+    try:  # a part at a time, so that deadlines and other clients are seen in between
+        while await call.compute(query.half.read, call.host.limits.chunk):
+            pass
+    except BaseException:
+        call.texts.drop(request.branch)
+        raise
     return Done()
 
 
@@ -127,7 +135,7 @@ async def verify(call: Call, request: Verify) -> Judged:
     if not isinstance(query, Query):
         raise Refusal("request", f"session {request.branch} verifies no drafts; begin one that does by `Speculate`")
     with _refusing():
-        streams = query.codec.decode_block(request.block).wanted > 0
+        streams = not query.codec.count_block(request.block)
         ticket = query.half.post(request.block)
         try:
             while (verdict := await forward(call, query.half, ticket)) is not None:
@@ -164,11 +172,18 @@ def _begin(host: Host, terms: Terms, codec: Ids, prompt: bytes) -> Query:
     half = CloudHalf(host.stepper, codec, verifier, host.stepper.end_tokens, eager=terms.eager)
     batched = BatchedHalf(half, batcher_of(host))
     try:
-        batched.open(prompt)
+        batched.accept(prompt)
     except BaseException:
         half.close()
         raise
     return Query(half.session, False, batched, codec)
+
+
+def _check_length(call: Call, tokens: int) -> None:
+    """Refuse a long prompt before its tokens are read, which would take the time of all clients."""
+    limit = call.host.limits.prompt_tokens
+    if tokens > limit:
+        raise Refusal("limit", f"a prompt may have {limit} tokens, not {tokens}; shorten it")
 
 
 def _check_room(context: int | None, prompt: int, completion: int) -> None:
