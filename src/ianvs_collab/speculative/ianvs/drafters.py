@@ -96,6 +96,7 @@ def check_drafter(name: str, options: Mapping[str, Any], pipelining: str = "sync
         raise SpeculativeError(
             f"drafter {name!r} {'knows no ' + ', '.join(unknown) if unknown else 'needs ' + ', '.join(missing)}; "
             f"its options are: {', '.join(option.name for option in known) or 'none'}"
+            f"{'; nor is that a hyperparameter of the strategy (draft_length, ...)' if unknown else ''}"
         )
     needed = _NEEDED.get(pipelining, "draft")
     if not _has(_FACTORIES[name], needed):

@@ -112,9 +112,10 @@ class Drafting:
         if self.draft_length == MEASURED:
             return MeasuredLength(stream=self.stream)
         if isinstance(self.draft_length, bool) or not isinstance(self.draft_length, int) or self.draft_length < 1:
+            alone = "; without drafts the cloud answers alone, which is the strategy CloudAlone"
             raise SpeculativeError(
-                f"draft_length is a number from 1 on, or {MEASURED!r}, not {self.draft_length!r}; without drafts the "
-                "cloud answers alone, which is the strategy CloudAlone"
+                f"draft_length is a number from 1 on, or {MEASURED!r}, not {self.draft_length!r}"
+                f"{alone if self.draft_length == 0 else ''}"
             )
         return self.draft_length
 

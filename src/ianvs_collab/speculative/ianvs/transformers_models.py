@@ -83,8 +83,9 @@ class TransformersAssisted(SelfDesigned):
         stepper = warm(target.stepper())
         draft = warm(open_stepper(self._keep(load_model("transformers", self.draft_model, **self.draft_options))))
         server = AssistedServer(target.server(), stepper, draft)
-        server.generate("a", _WARM_UP)
-        # Only now, for transformers adapts what it is given.
+        configure(draft, length=self.draft_length, confidence=self.confidence, schedule=self.schedule)
+        server.generate("a", _WARM_UP)  # with these settings, which load and compute more than others
+        # Again, because transformers adapts what it is given.
         configure(draft, length=self.draft_length, confidence=self.confidence, schedule=self.schedule)
         return AssistedParticipant(server, "transformers-assistant", self.params, chat=self.chat)
 
