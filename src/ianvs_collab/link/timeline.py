@@ -63,17 +63,22 @@ class Timeline:
     def compute(self, where: Where, seconds: float, label: str, *, after: float | None = None) -> float:
         """Run something that took `seconds` on this machine on a device of the deployment.
 
-        Where the cloud is reached over a link that there is, it is as slow as it was, and its slowdown does not count.
-
         Returns:
             When it ends, in seconds from the start of the query.
         """
         start = max(self.now if after is None else after, self._free.get(where, 0.0))
-        as_measured = where == "cloud" and self.deployment.tier != "virtual"
-        duration = seconds * (1.0 if as_measured else self.deployment.device(where).slowdown)
+        duration = self.duration(where, seconds)
         self._busy_seconds[where] += duration
         self._free[where] = end = start + duration
         return self._note(Event(where, label, start, end), after)
+
+    def duration(self, where: Where, seconds: float) -> float:
+        """Seconds that something takes on a device of the deployment that took `seconds` where it was measured.
+
+        Where the cloud is reached over a link that there is, it is as slow as it was, and its slowdown does not count.
+        """
+        as_measured = where == "cloud" and self.deployment.tier != "virtual"
+        return seconds * (1.0 if as_measured else self.deployment.device(where).slowdown)
 
     def transfer(self, direction: Direction, nbytes: int, label: str, *, after: float | None = None) -> float:
         """Send a message over the link.

@@ -28,6 +28,7 @@ from ianvs_collab.speculative.loop import (
     Planning,
     Tally,
     VirtualExchange,
+    check_branching,
     run_controlled,
     run_pipelined,
     run_synchronous,
@@ -130,11 +131,8 @@ class SpeculativeDecoder:
         self._stream, self._clock, self._when_cut = stream, clock, when_cut
         self._window = {"synchronous": 0, "pre-draft": 1}.get(pipelining, window)
         self._branches = pipelining == "branches"
-        if self._branches and not isinstance(drafter, Branching | Silent):
-            raise SpeculativeError(
-                f"{type(drafter).__name__} cannot draft in branches: it would have to be copied in the middle of a "
-                "query; use a ModelDrafter, or pipelining 'asynchronous'"
-            )
+        if self._branches and not isinstance(drafter, Silent):
+            check_branching(drafter)
         self._settings = settings or {}
         self._codec = make_codec(protocol, target.vocabulary, **self._settings)
 

@@ -1,6 +1,6 @@
 """One query between edge and cloud: the two halves, and the order in which they work."""
 
-from ianvs_collab.speculative.loop.branching import Branching, BranchingEdge
+from ianvs_collab.speculative.loop.branching import Branching, BranchingEdge, check_branching
 from ianvs_collab.speculative.loop.cloud import CloudHalf
 from ianvs_collab.speculative.loop.controlled import run_controlled
 from ianvs_collab.speculative.loop.edge import EdgeHalf
@@ -32,6 +32,7 @@ __all__ = [
     "Round",
     "Tally",
     "VirtualExchange",
+    "check_branching",
     "run_controlled",
     "run_pipelined",
     "run_synchronous",

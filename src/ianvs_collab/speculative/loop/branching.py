@@ -65,6 +65,20 @@ class Branching(Protocol):
         ...
 
 
+def check_branching(drafter: Drafter) -> Branching:
+    """The drafter, if it can draft in branches.
+
+    Raises:
+        SpeculativeError: If it cannot.
+    """
+    if not isinstance(drafter, Branching):
+        raise SpeculativeError(
+            f"{type(drafter).__name__} cannot draft in branches: it would have to be copied in the middle of a "
+            "query; use a ModelDrafter, or `pipelining='asynchronous'`"
+        )
+    return drafter
+
+
 @dataclass
 class Branch:
     """What would follow one outcome.
@@ -112,12 +126,7 @@ class BranchingEdge(PipelinedEdge):
         end_tokens: Collection[int],
     ) -> None:
         super().__init__(drafter, codec, generator, max_tokens, end_tokens)
-        if not isinstance(drafter, Branching):
-            raise SpeculativeError(
-                f"{type(drafter).__name__} cannot draft in branches: it would have to be copied in the middle of a "
-                "query; use a ModelDrafter, or `pipelining='asynchronous'`"
-            )
-        self._branching: Branching = drafter
+        self._branching = check_branching(drafter)
         self._branching.doubting = True
         self._doubts: list[Doubt] = []  # of all tokens ahead
         self._branches: dict[tuple[int, int], Branch] = {}  # by the place of the surprise, from the completion's end

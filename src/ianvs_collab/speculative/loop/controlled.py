@@ -11,7 +11,7 @@ from __future__ import annotations
 import math
 import statistics
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import replace
 from typing import Protocol, runtime_checkable
 
 from ianvs_collab.speculative.drafters import Drafter
@@ -19,6 +19,7 @@ from ianvs_collab.speculative.drafters.model import Doubt
 from ianvs_collab.speculative.loop.branching import BranchingEdge
 from ianvs_collab.speculative.loop.exchange import Exchange
 from ianvs_collab.speculative.loop.lengths import Planning, Round
+from ianvs_collab.speculative.loop.rounds import Mark
 from ianvs_collab.speculative.protocols import MAX_TOKENS
 from ianvs_collab.speculative.verification.base import common_prefix
 
@@ -51,27 +52,9 @@ def run_controlled(exchange: Exchange, policy: Planning, drafter: Drafter, strea
     policy.end(len(exchange.edge.tokens))
 
 
-@dataclass(frozen=True)
-class _Mark:
-    """How far a query is."""
-
-    now: float
-    tokens: int
-    drafted: int
-    offered: int
-    stood: int
-    verified: int
-
-    @classmethod
-    def of(cls, exchange: Exchange) -> _Mark:
-        tally = exchange.edge.tally
-        counts = (tally.drafted, sum(tally.offered), sum(tally.stood), len(exchange.meter.verify_s))
-        return cls(exchange.timeline.now, len(exchange.edge.tokens), *counts)
-
-
 def _round(exchange: Exchange, policy: Planning, drafter: Drafter, stream: int, first: bool) -> Round:
     """Draft, send, use the time until something comes, and take it."""
-    edge, before, length = exchange.edge, _Mark.of(exchange), policy.choose()
+    edge, before, length = exchange.edge, Mark.of(exchange), policy.choose()
     if isinstance(drafter, Heeding):
         drafter.least, drafter.doubting = policy.least(), True
     wanted = stream if length else MAX_TOKENS
@@ -121,7 +104,7 @@ class _Look:
         self._wanted, self._guess = tokens, list[int]()
         if tokens:
             exchange.draft_ahead(lambda: self._guess.extend(drafter.draft(tokens).tokens))
-            self._seconds = exchange.meter.draft_s[-1] * exchange.timeline.deployment.edge.slowdown
+            self._seconds = exchange.timeline.duration("edge", exchange.meter.draft_s[-1])
 
     def tell(self, policy: Planning, came: Sequence[int]) -> None:
         """Tell the policy what came of it."""
@@ -131,25 +114,17 @@ class _Look:
             policy.looked(len(self._guess), offered, stood, self._seconds)
 
 
-def _measured(exchange: Exchange, before: _Mark, sent: float, doubts: Sequence[Doubt], *, first: bool) -> Round:
-    after, deployment, meter = _Mark.of(exchange), exchange.timeline.deployment, exchange.meter
-    slowdown = deployment.cloud.slowdown if deployment.tier == "virtual" else 1.0  # a worker tells its own time
-    verify_s = [seconds * slowdown for seconds in meter.verify_s[before.verified :]]
-    drafted, draft_s = after.drafted - before.drafted, sent - before.now
-    if isinstance(exchange.edge, BranchingEdge) and not first and meter.draft_s[1:]:
+def _measured(exchange: Exchange, before: Mark, sent: float, doubts: Sequence[Doubt], *, first: bool) -> Round:
+    measured, verify_s, draft_s = before.round(exchange, sent, first=first), before.verify_s(exchange), None
+    if isinstance(exchange.edge, BranchingEdge) and not first and exchange.meter.draft_s[1:]:
         # Some of the block was drafted in earlier rounds, token by token.
-        draft_s = drafted * statistics.fmean(meter.draft_s[1:]) * deployment.edge.slowdown
-    offered, stood = after.offered - before.offered, after.stood - before.stood
-    doubted = [-math.log(max(doubt.certainty, _TINY)) for doubt in doubts[:offered]]
-    return Round(
-        drafted=drafted,
-        offered=offered,
-        stood=stood,
-        answers=len(verify_s),
-        first=first,
-        draft_s=draft_s,
-        verify_s=sum(verify_s),
-        other_s=max(0.0, after.now - sent - sum(verify_s)),
+        each_s = exchange.timeline.duration("edge", statistics.fmean(exchange.meter.draft_s[1:]))
+        draft_s = measured.drafted * each_s
+    doubted = [-math.log(max(doubt.certainty, _TINY)) for doubt in doubts[: measured.offered]]
+    stood, rejected = doubted[: measured.stood], doubted[measured.stood :]
+    return replace(
+        measured,
+        draft_s=measured.draft_s if draft_s is None else draft_s,
         begin_s=verify_s[0] if verify_s else None,
-        mistrust=sum(doubted[:stood]) + sum(doubted[stood:]) / 2 if doubts else None,
+        mistrust=sum(stood) + sum(rejected) / 2 if doubts else None,
     )

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from ianvs_collab.speculative.loop.exchange import Exchange
 from ianvs_collab.speculative.loop.lengths import LengthPolicy, Round
+from ianvs_collab.speculative.loop.rounds import Mark
 from ianvs_collab.speculative.protocols import MAX_TOKENS
 
 
@@ -27,24 +28,11 @@ def run_synchronous(exchange: Exchange, lengths: LengthPolicy, stream: int) -> N
 
 def _round(exchange: Exchange, length: int, stream: int, first: bool) -> Round:
     """Draft, send, and take what comes."""
-    timeline, tally, meter = exchange.timeline, exchange.edge.tally, exchange.meter
-    start, drafted, offered, stood = timeline.now, tally.drafted, sum(tally.offered), sum(tally.stood)
+    before = Mark.of(exchange)
     payload = exchange.draft(lambda: exchange.edge.block(length, stream if length else MAX_TOKENS))
-    sent, verified = timeline.now, len(meter.verify_s)
+    sent = exchange.timeline.now
     exchange.post(payload)
     # The last verdict of a stream ends the round; those before it come while the cloud computes on.
     while exchange.edge.outstanding and not exchange.edge.finished:
         exchange.take()
-    # A cloud that is really there has told how long it took, as slow as it is.
-    slowdown = timeline.deployment.cloud.slowdown if timeline.deployment.tier == "virtual" else 1.0
-    verify_s = sum(meter.verify_s[verified:]) * slowdown
-    return Round(
-        drafted=tally.drafted - drafted,
-        offered=sum(tally.offered) - offered,
-        stood=sum(tally.stood) - stood,
-        answers=len(meter.verify_s) - verified,
-        first=first,
-        draft_s=sent - start,
-        verify_s=verify_s,
-        other_s=max(0.0, timeline.now - sent - verify_s),
-    )
+    return before.round(exchange, sent, first=first)
