@@ -2,15 +2,23 @@
 
 The target is `zoo:cloud`, the drafter `zoo:edge`. Once they take turns in this process, and the timeline says what two
 machines and a link between them would have taken; once the target is a worker (`ianvs cloud`) in a process of its own,
-behind a relay that delays, and a clock tells. Both ways decode every question in turn, so that whatever else the
-machine does slows both; of several times the fastest counts. Each side computes on one thread. With asynchronous
-speculation both do at the same time, so the machine needs two processors that do nothing else; with `--slowdown` both
-devices are played that many times slower by waiting, so that they rarely need a processor at the same time, and a round
-of models as small as these takes as long as one of models that are not.
+behind a relay that delays, and a clock tells.
 
-Printed are medians over questions in the relay, and the median of the ratios to the virtual timeline, question by
-question, with a bootstrap interval of 95 %. TPOT is (E2E - TTFT) / (n - 1) for n tokens. *Between* is what a round of
-synchronous speculation takes beyond drafting, round-trip time and verification: gRPC, threads, the relay's lateness.
+Both models are played at the times of a table, measured here first (CPU time of one thread), and multiplied by each of
+`--slowdowns`. The timeline is charged by that table; in the relay each step is waited for until its time is over, and
+texts are decoded once before, so that nothing is left to compute. So edge and cloud do not slow each other down, as
+they do where the processors of one machine share what is in it, and everything else is real: worker, gRPC, threads,
+sockets, relay. With `--compute` the models compute instead, on one thread each, and what the machine makes of that is
+in the figures; how much two models at a time slow each other down is then measured beside.
+
+What gRPC, threads and the relay's lateness take for a message is measured too, by blocks that are answered without the
+model (the latest one once more), before each round-trip time; half of it is each message's `overhead_ms` on the
+timeline. With `--bare` the timeline knows nothing of that.
+
+Printed are medians over questions in the relay, of each question's median over `--repeat` times, and the median of the
+ratios to the virtual timeline, question by question, with a bootstrap interval of 95 %. TPOT is (E2E - TTFT) / (n - 1)
+for n tokens. *Between* is what a round of synchronous speculation takes beyond drafting, round-trip time and
+verification; *overhead* what was measured for a message.
 
 Run it from the repository's root: `OMP_NUM_THREADS=1 python benchmarks/speculative_relay.py [--questions 30]`.
 """
@@ -18,35 +26,63 @@ Run it from the repository's root: `OMP_NUM_THREADS=1 python benchmarks/speculat
 from __future__ import annotations
 
 import argparse
+import json
 import re
 import statistics
 import subprocess
 import sys
+import tempfile
+import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from dataclasses import asdict, dataclass
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 from scipy.stats import bootstrap
+from speculative_paced import overhead
 
-from ianvs_collab.link import Deployment, Device, Link, Timeline
+from ianvs_collab.link import Deployment, Link, Timeline
 from ianvs_collab.link.relay import Relay
 from ianvs_collab.modelserver import SamplingParams, load_model
 from ianvs_collab.modelserver.stepping import Stepper, open_stepper
-from ianvs_collab.speculative import Decoding, ModelDrafter, SpeculativeDecoder
-from ianvs_collab.speculative.remote import EXTENSION, connect
+from ianvs_collab.speculative import Decoding, ModelDrafter, SpeculativeDecoder, make_codec
+from ianvs_collab.speculative.paced import Costs, PacedClock, PacedStepper, WaitingClock, measure_costs
+from ianvs_collab.speculative.protocols import Block
+from ianvs_collab.speculative.remote import EXTENSION, RemoteTarget, connect
+from ianvs_collab.speculative.remote.terms import Terms
+from ianvs_collab.speculative.verification import Draft
 from ianvs_collab.zoo.export import test_questions
 
 PARAMS = SamplingParams(max_tokens=48)
-WARM_UP = 3
 MODES: dict[str, dict[str, Any]] = {
     "streamed": {"draft_length": 0},
     "synchronous": {},
     "asynchronous": {"pipelining": "asynchronous", "window": 8},
 }
-Times = tuple[float, float, float]
-"""Seconds of TTFT, TPOT and E2E."""
+WORKER = Path(__file__).with_name("speculative_paced_worker.py")
+
+
+@dataclass(frozen=True)
+class Side:
+    """One of the two ways: on the virtual timeline, or in the relay.
+
+    Attributes:
+        target: The cloud's model; of the relay the worker is asked for it.
+        draft: The edge's model.
+        clock: What measures its steps, in seconds.
+    """
+
+    target: Stepper | RemoteTarget
+    draft: Stepper
+    clock: Any
+
+    def decoder(self, **settings: Any) -> SpeculativeDecoder:
+        """What decodes this way."""
+        drafter = ModelDrafter(self.draft, self.target.vocabulary, end_tokens=self.target.end_tokens)
+        return SpeculativeDecoder(self.target, drafter, clock=self.clock, **settings)
 
 
 def main() -> None:
@@ -55,93 +91,148 @@ def main() -> None:
     parser.add_argument("--questions", type=int, default=30, help="nano questions (default: 30)")
     parser.add_argument("--length", type=int, default=4, help="draft length (default: 4)")
     parser.add_argument("--repeat", type=int, default=3, help="times that each is decoded (default: 3)")
-    parser.add_argument("--slowdown", type=float, default=1.0, help="of both devices (default: 1)")
+    parser.add_argument("--slowdowns", type=float, nargs="+", default=[1, 4], help="of both devices (default: 1 4)")
+    parser.add_argument("--bare", action="store_true", help="let the timeline know nothing of the software's part")
+    parser.add_argument("--compute", action="store_true", help="compute, instead of playing devices")
     parser.add_argument("--rtts", type=float, nargs="+", default=[10, 25, 50, 100], help="round-trip times, ms")
     options = parser.parse_args()
-    target = open_stepper(load_model("transformers", "zoo:cloud", threads=1))
-    draft = open_stepper(load_model("transformers", "zoo:edge", threads=1))
-    asked = test_questions()[: options.questions + WARM_UP]
-    prompts = [target.encode([{"role": "user", "content": row.prompt}]) for row in asked]
-    prompts = [prompt for prompt in prompts for _ in range(options.repeat)]
-    print("| RTT, ms | way | TTFT, ms | TPOT, ms | E2E, ms | TPOT, ratio | E2E, ratio | between, ms | equal |")
-    print("|" + " --- |" * 9)
-    with worker(options.slowdown) as port:
-        for rtt in options.rtts:
-            tiers = [deployment(tier, rtt, options.slowdown) for tier in ("virtual", "relay")]
-            with Relay(tiers[1], ("127.0.0.1", port)) as relay:
-                far = connect(f"{relay.host}:{relay.port}", relay=relay)
-                for mode, settings in MODES.items():
-                    chosen = {"draft_length": options.length, **settings}
-                    print_row((rtt, mode), compare(tiers, (target, far, draft), prompts, chosen), options.repeat)
-                far.close()
+    models = Models()
+    print(models.describe())
+    figures = ("TTFT, ms", "TPOT, ms", "E2E, ms", "TPOT, ratio", "E2E, ratio", "overhead, ms", "between, ms", "equal")
+    print(f"| slowdown | RTT, ms | way | {' | '.join(figures)} |\n{'| --- ' * 11}|")
+    for slowdown in [1.0] if options.compute else options.slowdowns:
+        pace = None if options.compute else slowdown
+        with worker(models.costs[0].scaled(pace) if pace else None) as port:
+            for rtt in options.rtts:
+                measure(models, pace, rtt, port, options)
+
+
+class Models:
+    """The nano models, the times that they are played at, and questions for them."""
+
+    def __init__(self) -> None:
+        names = ("cloud", "edge")
+        self.target, self.draft = (open_stepper(load_model("transformers", f"zoo:{name}", threads=1)) for name in names)
+        self.prompts = [self.target.encode([{"role": "user", "content": row.prompt}]) for row in test_questions()]
+        steppers = (self.target, self.draft)
+        self.costs = [measure_costs(each, self.prompts[0], clock=time.process_time) for each in steppers]
+        self.overhead_s = overhead(self.target, self.draft, self.prompts[:8])
+
+    def describe(self) -> str:
+        """The times, for people."""
+        steps = ", ".join(f"{1000 * self.costs[0].step(count):.1f}" for count in (1, 5))
+        drafting = f"draft steps {1000 * self.costs[1].prefill(1):.1f} ms"
+        overhead_ms = f"overhead of an operation {1000 * self.overhead_s:.3f} ms"
+        return f"target steps of 1 and 5 tokens {steps} ms, {drafting}; {overhead_ms}"
+
+    def sides(self, far: RemoteTarget, pace: float | None) -> tuple[Side, Side]:
+        """On the virtual timeline and in the relay, so many times slower than the table; None to compute."""
+        if pace is None:
+            return Side(self.target, self.draft, time.perf_counter), Side(far, self.draft, time.perf_counter)
+        clock, tables = PacedClock(self.overhead_s), [each.scaled(pace) for each in self.costs]
+        virtual = Side(PacedStepper(self.target, tables[0], clock), PacedStepper(self.draft, tables[1], clock), clock)
+        return virtual, Side(far, PacedStepper(self.draft, tables[1], WaitingClock()), time.perf_counter)
+
+
+def measure(models: Models, pace: float | None, rtt: float, port: int, options: argparse.Namespace) -> None:
+    """Prints the rows of one round-trip time."""
+    prompts = models.prompts[: options.questions]
+    link = Link(rtt_ms=rtt, uplink_mbps=100, downlink_mbps=100)
+    with Relay(Deployment(tier="relay", link=link), ("127.0.0.1", port)) as relay:
+        far = connect(f"{relay.host}:{relay.port}", relay=relay)
+        overhead_ms = max(0.0, 500 * (echo(far, prompts[0]) - rtt / 1000))
+        link = link.model_copy(update={"overhead_ms": 0.0 if options.bare else overhead_ms})
+        places = [Deployment(name=tier, tier=tier, link=link) for tier in ("virtual", "relay")]
+        for mode, settings in MODES.items():
+            chosen = {"draft_length": options.length, **settings}
+            found = compare(models.sides(far, pace), places, prompts, options.repeat, chosen)
+            left = f"{1000 * between(found):.2f}" if mode == "synchronous" else ""
+            print_row(f"| {pace or 'none'} | {rtt:g} | {mode} |", found, f"| {overhead_ms:.2f} | {left} |")
+        far.close()
 
 
 @contextmanager
-def worker(slowdown: float) -> Iterator[int]:
-    """The target in a process of its own, which ends with this one; its port."""
-    command = [sys.executable, "-m", "ianvs_collab.inference.cloudprocess", "--model", "zoo:cloud", "--port", "0"]
-    command += ["--option", "threads=1", "--extension", EXTENSION, "--slowdown", repr(slowdown)]
-    with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as process:
-        assert process.stdin
-        assert process.stdout
-        ready = re.search(r":(\d+), plaintext", process.stdout.readline())
-        if not ready:
-            raise SystemExit("the worker did not start")
-        yield int(ready[1])
-        process.stdin.close()
-
-
-def deployment(tier: Any, rtt: float, slowdown: float) -> Deployment:
-    """This machine, slowed down, at both ends of a link."""
-    device = Device(slowdown=slowdown)
-    return Deployment(name=f"{rtt:g} ms", tier=tier, edge=device, cloud=device, link=Link(rtt_ms=rtt))
+def worker(costs: Costs | None) -> Iterator[int]:
+    """The target in a process of its own, which ends with this one, at a pace if one is given; its port."""
+    with tempfile.TemporaryDirectory() as folder:
+        table = Path(folder, "costs.json")
+        chosen = ["-m", "ianvs_collab.inference.cloudprocess", "--option", "threads=1"]
+        if costs:
+            table.write_text(json.dumps(asdict(costs)), encoding="utf-8")
+            chosen = [str(WORKER), "--backend", "paced", "--option", f"costs={table}"]
+        command = [sys.executable, *chosen, "--model", "zoo:cloud", "--port", "0", "--extension", EXTENSION]
+        with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as process:
+            assert process.stdin
+            assert process.stdout
+            ready = re.search(r":(\d+), plaintext", process.stdout.readline())
+            if not ready:
+                raise SystemExit("the worker did not start")
+            yield int(ready[1])
+            process.stdin.close()
 
 
 def compare(
-    tiers: Sequence[Deployment],
-    models: tuple[Stepper, Stepper, Stepper],
+    sides: tuple[Side, Side],
+    places: Sequence[Deployment],
     prompts: list[list[int]],
+    repeat: int,
     settings: dict[str, Any],
-) -> list[list[Decoding]]:
-    """Every prompt on the virtual timeline and in the relay, in turn."""
-    target, far, draft = models
-    drafters = [ModelDrafter(draft, target.vocabulary, end_tokens=target.end_tokens) for _ in range(2)]
-    sides = zip((target, far), drafters, strict=True)
-    decoders = [SpeculativeDecoder(each, drafter, **settings) for each, drafter in sides]
-    return [
-        [decoder.decode_tokens(prompt, PARAMS, Timeline(where)) for decoder, where in zip(decoders, tiers, strict=True)]
-        for prompt in prompts
-    ]
+) -> list[list[tuple[Decoding, Decoding]]]:
+    """Every prompt on the virtual timeline and in the relay, in turn: repetitions of each prompt."""
+    decoders = [side.decoder(**settings) for side in sides]
+
+    def once(prompt: list[int]) -> tuple[Decoding, Decoding]:
+        virtual, real = (
+            decoder.decode_tokens(prompt, PARAMS, Timeline(place))
+            for decoder, place in zip(decoders, places, strict=True)
+        )
+        return virtual, real
+
+    return [[once(prompt) for _ in range(repeat + 1)][1:] for prompt in prompts]
 
 
-def print_row(row: tuple[float, str], found: list[list[Decoding]], repeat: int) -> None:
+def echo(far: RemoteTarget, prompt: list[int], times: int = 40) -> float:
+    """Median seconds from a block to its verdict where the model has nothing to do, as it was answered before."""
+    codec = make_codec("ids", far.vocabulary)
+    query = far.begin(Terms.of("greedy", "ids", {}, SamplingParams(max_tokens=48, seed=0), eager=True))
+    query.open(codec.encode_prompt(prompt))
+    block = codec.encode_block(Block(0, Draft([1, 2, 3, 4])))
+    found = []
+    for _ in range(times):
+        time.sleep(0.01)  # as there is between blocks
+        sent = time.perf_counter()
+        query.post(block)
+        query.take()
+        found.append(time.perf_counter() - sent)
+    query.close()
+    return statistics.median(found[1:])
+
+
+def print_row(head: str, found: list[list[tuple[Decoding, Decoding]]], left: str) -> None:
     """Prints a way to decode at one round-trip time, relayed and beside the virtual timeline."""
-    rtt, mode = row
-    found = found[WARM_UP * repeat :]
-    equal = sum(virtual.tokens == relayed.tokens for virtual, relayed in found)
-    virtual, relayed = (fastest([pair[side] for pair in found], repeat) for side in range(2))
+    pairs = [pair for group in found for pair in group]
+    equal = sum(virtual.tokens == relayed.tokens for virtual, relayed in pairs)
+    virtual, relayed = (typical([[pair[side] for pair in group] for group in found]) for side in range(2))
     medians = [f"{1000 * statistics.median(column):.1f}" for column in relayed.T]
     ratios = [ratio(relayed[:, figure] / virtual[:, figure]) for figure in (1, 2)]
-    left = f"{1000 * between([pair[1] for pair in found]):.2f}" if mode == "synchronous" else ""
-    print(f"| {rtt:g} | {mode} | {' | '.join(medians + ratios)} | {left} | {equal} of {len(found)} |", flush=True)
+    print(f"{head} {' | '.join(medians + ratios)} {left} {equal} of {len(pairs)} |", flush=True)
 
 
-def fastest(decodings: Sequence[Decoding], repeat: int) -> NDArray[np.float64]:
-    """TTFT, TPOT and E2E of each question, of its several times the one with the least E2E: shape (questions, 3)."""
-    groups = [decodings[start : start + repeat] for start in range(0, len(decodings), repeat)]
-    return np.array([min(map(times, group), key=lambda each: each[2]) for group in groups])
+def typical(groups: Sequence[Sequence[Decoding]]) -> NDArray[np.float64]:
+    """TTFT, TPOT and E2E of each question, medians of its repetitions, in seconds: shape (questions, 3)."""
+    return np.array([np.median([times(decoding) for decoding in group], axis=0) for group in groups])
 
 
-def times(decoding: Decoding) -> Times:
-    """TTFT, TPOT and E2E of a completion."""
+def times(decoding: Decoding) -> tuple[float, float, float]:
+    """Seconds of TTFT, TPOT and E2E of a completion."""
     first, last = decoding.timeline.commits[0], decoding.timeline.commits[-1]
     return first, (last - first) / max(1, len(decoding.tokens) - 1), last
 
 
-def between(decodings: Sequence[Decoding]) -> float:
+def between(found: list[list[tuple[Decoding, Decoding]]]) -> float:
     """Seconds from a block to its verdict, less round trip and verification: the median over all but first blocks."""
     left = []
-    for decoding in decodings:
+    for decoding in (pair[1] for group in found for pair in group):
         sent = [event.start for event in decoding.timeline.events if event.resource == "uplink"][1:]
         come = [event.start for event in decoding.timeline.events if event.resource == "downlink"]
         rtt = decoding.timeline.deployment.link.rtt_ms / 1000

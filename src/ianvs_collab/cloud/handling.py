@@ -22,12 +22,18 @@ H = TypeVar("H", bound=Callable[..., Awaitable[Any]])
 
 SHIPPED = tuple(f"ianvs_collab.cloud.messages.{name}" for name in ("admin", "steps", "texts", "generation", "scoring"))
 _handlers: dict[type[Any], Handler] = {}
+_chained: set[type[Any]] = set()
 
 
-def handles(request: type[Any]) -> Callable[[H], H]:
+def handles(request: type[Any], *, chained: bool = False) -> Callable[[H], H]:
     """Decorator: answer messages of a class by a coroutine function `(call, request) -> reply`.
 
     The function may also send replies ahead of the last one, by `call.send`.
+
+    Args:
+        request: The class.
+        chained: Whether the work on a message may begin while another one of the kind, which came before it on the
+            stream, is being answered. Replies keep the order of the messages.
 
     Raises:
         ValueError: If another function answers them already.
@@ -38,6 +44,8 @@ def handles(request: type[Any]) -> Callable[[H], H]:
         if other is not None and other.__qualname__ != handler.__qualname__:
             raise ValueError(f"{request.__name__} is answered by {other.__qualname__} already")
         _handlers[request] = handler
+        if chained:
+            _chained.add(request)
         return handler
 
     return register
@@ -53,6 +61,11 @@ def handler_of(request: Any) -> Handler:
     if handler is None:
         raise Refusal("request", f"the worker answers no {type(request).__name__}; it is sent by the worker only")
     return handler
+
+
+def is_chained(request: Any) -> bool:
+    """Whether a message need not wait until those of its kind before it are answered."""
+    return type(request) in _chained
 
 
 def load_messages(extensions: tuple[str, ...] = ()) -> None:

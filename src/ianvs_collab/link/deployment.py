@@ -88,6 +88,9 @@ class Link(_Strict):
         uplink_mbps: Rate from edge to cloud, in megabits per second.
         downlink_mbps: Rate from cloud to edge, in megabits per second.
         jitter_ms: Standard deviation of the one-way delay, in milliseconds.
+        overhead_ms: What the software at both ends takes for a message, in milliseconds: about 1 for gRPC in Python.
+            Only `tier: virtual` adds it; elsewhere that software is at work. (The overhead o of LogP, both ends
+            together: Culler et al. 1993, PPoPP 93.)
         loss: Probability that a packet is lost and sent again one round trip later.
         uplink_trace: A rate that changes with time, instead of `uplink_mbps`; it begins with each query. A list of
             (seconds, megabits per second), a CSV file, or a mapping with `points` or `file`, and `repeat_after`.
@@ -98,6 +101,7 @@ class Link(_Strict):
     uplink_mbps: Positive = 1000.0
     downlink_mbps: Positive = 1000.0
     jitter_ms: NotNegative = 0.0
+    overhead_ms: NotNegative = 0.0
     loss: Annotated[float, Field(ge=0, lt=1)] = 0.0
     uplink_trace: Trace | None = None
     downlink_trace: Trace | None = None

@@ -84,8 +84,8 @@ class Timeline:
         """Send a message over the link.
 
         The sender's side is busy for the serialisation time (bits ÷ rate, or as a rate trace has it); the message
-        arrives half a round trip, jitter and retransmissions later, never before an earlier message of the same
-        direction (TCP delivers in order).
+        arrives half a round trip, jitter, retransmissions and what software takes later, never before an earlier
+        message of the same direction (TCP delivers in order).
 
         Returns:
             When its last byte arrives, in seconds from the start of the query.
@@ -154,7 +154,7 @@ class Timeline:
         if link.loss:
             packets = -(-nbytes // PACKET_BYTES)
             one_way += self._retransmissions(packets) * link.rtt_ms / 1000
-        return one_way
+        return one_way + link.overhead_ms / 1000
 
     def _retransmissions(self, packets: int) -> int:
         """Round trips until every packet is through: the worst of `packets` geometric draws."""

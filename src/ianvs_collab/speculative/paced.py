@@ -10,6 +10,9 @@ and not computed again, which changes no token and no charge.
     target = PacedStepper(stepper, measure_costs(stepper, text), clock)
     decoder = SpeculativeDecoder(target, drafter, clock=clock)
 
+With a `WaitingClock` a step takes its time from the table for real, by waiting. So edge and cloud can be played on one
+machine, each as fast as if it had that machine to itself.
+
 Sessions of paced models belong to one thread.
 """
 
@@ -18,7 +21,8 @@ from __future__ import annotations
 import statistics
 import time
 from bisect import bisect_left
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from typing import Self
 
@@ -34,6 +38,10 @@ COUNTS = (1, 2, 3, 4, 5, 6, 7, 9, 11, 13, 17, 25, 33, 49, 65, 97, 129, 193, 257)
 
 _BEFORE = 64
 """Tokens that stand before a timed step where there is room."""
+
+
+_OVERSLEPT = 3e-4
+"""Seconds by which a sleep may last longer than asked for; so many before its end, waiting is done awake."""
 
 
 class PacedClock:
@@ -52,9 +60,38 @@ class PacedClock:
         self.now += self._overhead_s
         return self.now
 
-    def spend(self, seconds: float) -> None:
-        """Let time pass."""
+    @contextmanager
+    def charge(self, seconds: float) -> Iterator[None]:
+        """Context of an operation that takes so long; one that fails takes no time."""
+        yield
         self.now += seconds
+
+
+class WaitingClock:
+    """This machine's clock: operations of paced models are waited for, whatever part of that they compute.
+
+    Attributes:
+        late_s: Seconds by which operations took longer than their tables say, because computing did.
+    """
+
+    def __init__(self) -> None:
+        self.late_s = 0.0
+
+    def __call__(self) -> float:
+        """Seconds since some time or other; see `time.perf_counter`."""
+        return time.perf_counter()
+
+    @contextmanager
+    def charge(self, seconds: float) -> Iterator[None]:
+        """Context of an operation that takes so long; one that fails takes as long as it takes."""
+        end = time.perf_counter() + seconds
+        yield
+        left = end - time.perf_counter()
+        self.late_s += max(0.0, -left)
+        if left > _OVERSLEPT:
+            time.sleep(left - _OVERSLEPT)
+        while time.perf_counter() < end:
+            pass
 
 
 @dataclass(frozen=True)
@@ -158,7 +195,7 @@ class PacedStepper:
         clock: What they are charged to.
     """
 
-    def __init__(self, stepper: Stepper, costs: Costs, clock: PacedClock) -> None:
+    def __init__(self, stepper: Stepper, costs: Costs, clock: PacedClock | WaitingClock) -> None:
         self.costs, self.clock = costs, clock
         self._stepper, self._memory = stepper, _Memory()
 
@@ -227,7 +264,14 @@ class _Memory:
 class PacedSession(LedgerSession):
     """One text of a paced model; a session of the model itself is opened where a text is new."""
 
-    def __init__(self, stepper: Stepper, costs: Costs, clock: PacedClock, memory: _Memory, ledger: Ledger) -> None:
+    def __init__(
+        self,
+        stepper: Stepper,
+        costs: Costs,
+        clock: PacedClock | WaitingClock,
+        memory: _Memory,
+        ledger: Ledger,
+    ) -> None:
         super().__init__(ledger)
         self._stepper, self._costs, self._clock, self._memory = stepper, costs, clock, memory
         self._nodes: list[int] = []
@@ -235,15 +279,13 @@ class PacedSession(LedgerSession):
 
     def prefill(self, tokens: Sequence[int]) -> torch.Tensor:
         """Append tokens; see `Session.prefill`."""
-        logits = self._append(tokens, 1)[0]
-        self._clock.spend(self._costs.prefill(len(tokens)))
-        return logits
+        with self._clock.charge(self._costs.prefill(len(tokens))):
+            return self._append(tokens, 1)[0]
 
     def step(self, tokens: Sequence[int]) -> torch.Tensor:
         """Append tokens; see `Session.step`."""
-        logits = self._append(tokens, len(tokens))
-        self._clock.spend(self._costs.step(len(tokens)))
-        return logits
+        with self._clock.charge(self._costs.step(len(tokens))):
+            return self._append(tokens, len(tokens))
 
     def rollback(self, count: int) -> None:
         """Forget the last tokens; see `Session.rollback`."""

@@ -56,6 +56,15 @@ def test_a_real_link_adds_nothing_to_measured_times_and_still_counts_bytes() -> 
     assert timeline.nbytes("uplink") == 123
 
 
+def test_what_software_takes_for_a_message_delays_it_and_not_the_next_one() -> None:
+    link = Link(rtt_ms=20, uplink_mbps=8, overhead_ms=1.5)
+    timeline = Timeline(Deployment(link=link))
+    assert timeline.transfer("uplink", 1000, "one", after=0.0) == pytest.approx(0.001 + 0.010 + 0.0015)
+    assert timeline.transfer("uplink", 1000, "two", after=0.0) == pytest.approx(0.002 + 0.010 + 0.0015)
+    relayed = Timeline(Deployment(link=link, tier="relay"))
+    assert relayed.transfer("uplink", 1000, "one", after=0.0) == 0.0
+
+
 def test_loss_costs_whole_round_trips_and_jitter_repeats_with_the_seed() -> None:
     lossy = network(rtt_ms=100, loss=0.5, jitter_ms=0)
     arrivals = [Timeline(lossy, str(key)).transfer("uplink", 100, "x") for key in range(200)]

@@ -13,7 +13,7 @@ from ianvs_collab.link import Deployment, Link, Timeline
 from ianvs_collab.modelserver.stepping import StepError
 from ianvs_collab.modelserver.types import SamplingParams
 from ianvs_collab.speculative import ModelDrafter, SpeculativeDecoder, SpeculativeError
-from ianvs_collab.speculative.paced import Costs, PacedClock, PacedStepper, measure_costs
+from ianvs_collab.speculative.paced import Costs, PacedClock, PacedStepper, WaitingClock, measure_costs
 
 from .toys import ToyStepper, alone
 
@@ -105,8 +105,25 @@ def test_a_refused_step_costs_nothing() -> None:
 def test_each_operation_has_its_overhead() -> None:
     clock = PacedClock(0.5)
     start = clock()
-    clock.spend(2)
+    with clock.charge(2):
+        pass
     assert clock() - start == 2.5
+
+
+def test_with_a_waiting_clock_a_step_takes_its_time_for_real() -> None:
+    clock = WaitingClock()
+    session = PacedStepper(TARGET, COSTS.scaled(0.2), clock).open()
+    start = clock()
+    session.prefill([1] * 3)
+    assert clock() - start >= 0.04
+    assert clock.late_s == 0.0
+    hurried = PacedStepper(TARGET, Costs.constant(0.0), clock).open()
+    hurried.step([1])
+    assert clock.late_s > 0
+    late = clock.late_s
+    with pytest.raises(StepError):
+        hurried.step([])
+    assert clock.late_s == late
 
 
 def test_two_strategies_see_the_same_times() -> None:

@@ -1,5 +1,8 @@
 """One stream: requests are read, answered in order, and whatever breaks the protocol ends the stream with a reason.
 
+A request is read when the one before it is answered. Where a handler allows it (`chained`), the next one is begun
+before that, so that the model finds work when it has done the last; the replies wait for their turn.
+
 What a handler refuses is answered by a `Problem`, and the stream goes on. However it ends, its sessions are freed.
 """
 
@@ -11,7 +14,7 @@ import time
 from typing import Any
 
 from ianvs_collab.cloud.errors import FrameError, Refusal
-from ianvs_collab.cloud.handling import handler_of
+from ianvs_collab.cloud.handling import handler_of, is_chained
 from ianvs_collab.cloud.messages.admin import Problem
 from ianvs_collab.cloud.optional import need
 from ianvs_collab.cloud.server.call import Call
@@ -42,6 +45,7 @@ class Conversation:
         self._order = Order(host.nonces)
         self._status = need("grpc", "grpcio").StatusCode
         self._end = need("grpc", "grpcio").aio.EOF
+        self._answering: asyncio.Task[None] | None = None
 
     async def hold(self) -> None:
         """Answer requests until the client ends the stream, breaks the protocol or falls silent."""
@@ -50,36 +54,73 @@ class Conversation:
             while (data := await self._read()) is not self._end:
                 frame = decode_frame(data, self._host.limits.message_bytes)
                 self._order.check(frame)
-                await self._answer(frame, decode(frame.kind, frame.body))
+                await self._take(frame, decode(frame.kind, frame.body))
+            await self._finish()
         except FrameError as error:
             await self._context.abort(self._status.INVALID_ARGUMENT, str(error))
         finally:
             self._host.streams -= 1
+            if self._answering is not None:
+                self._answering.cancel()
             self._texts.drop_all()
 
     async def _read(self) -> Any:
         idle = self._host.limits.idle_s
         try:
-            async with self._host.patience(idle):
-                return await self._context.read()
+            if self._answering is None:
+                async with self._host.patience(idle):
+                    return await self._context.read()
+            reading = asyncio.ensure_future(self._context.read())
+            try:
+                # A client that waits for an answer is not idle.
+                await asyncio.wait({reading, self._answering}, return_when=asyncio.FIRST_COMPLETED)
+                if self._answering.done():
+                    await self._finish()
+                async with self._host.patience(idle):
+                    return await reading
+            finally:
+                reading.cancel()
         except TimeoutError:
             if self._host.stopping:
                 await self._context.abort(self._status.UNAVAILABLE, "the worker is being stopped")
             await self._context.abort(self._status.ABORTED, f"nothing was asked for {idle:g} s; the sessions are freed")
 
-    async def _answer(self, frame: Frame, request: Any) -> None:
+    async def _take(self, frame: Frame, request: Any) -> None:
+        """Answer a request, or begin to while the one before it is answered: two at a time."""
+        before = self._answering
+        if not is_chained(request):
+            await self._finish()
+            await self._answer(frame, request, None)
+            return
+        self._answering = asyncio.create_task(self._answer(frame, request, before))
+        if before is not None:
+            try:
+                await before
+            except BaseException:
+                before.cancel()
+                raise
+
+    async def _finish(self) -> None:
+        """Wait until all is answered."""
+        if self._answering is not None:
+            await self._answering
+            self._answering = None
+
+    async def _answer(self, frame: Frame, request: Any, before: asyncio.Task[None] | None) -> None:
         self._host.requests += 1
         meter = Meter(time.perf_counter() + self._seconds(frame))
 
-        async def send(reply: Any) -> None:
-            await self._write(frame, meter, encode(reply), more=True)
+        async def write(reply: tuple[int, bytes], *, more: bool) -> None:
+            if before is not None:
+                await asyncio.wait({before})
+            await self._write(frame, meter, reply, more=more)
 
-        call = Call(self._host, self._texts, meter, send)
+        call = Call(self._host, self._texts, meter, lambda reply: write(encode(reply), more=True))
         try:
             reply = encode(await handler_of(request)(call, request))
         except Exception as error:  # noqa: BLE001 - whatever it is, the client waits for an answer
             reply = encode(_problem(error))
-        await self._write(frame, meter, reply, more=False)
+        await write(reply, more=False)
 
     def _seconds(self, frame: Frame) -> float:
         """Time for a request: what the client allows, the worker allows, and gRPC's own deadline leaves."""

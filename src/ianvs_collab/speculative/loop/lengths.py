@@ -136,7 +136,7 @@ class MeasuredLength:
         SpeculativeError: If a number is below 1.
     """
 
-    def __init__(self, longest: int = 24, stream: int = 8, memory: float = 40.0, probe: int = 8) -> None:
+    def __init__(self, longest: int = 48, stream: int = 8, memory: float = 40.0, probe: int = 8) -> None:
         if min(longest, stream, memory, probe) < 1:
             raise SpeculativeError("longest, stream, memory and probe of a MeasuredLength must be at least 1")
         self._longest, self._stream, self._probe = longest, stream, probe

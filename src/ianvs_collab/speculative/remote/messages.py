@@ -9,6 +9,8 @@ Blocks of several clients that wait for the model are verified in one forward pa
 
 from __future__ import annotations
 
+import asyncio
+from collections import deque
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -128,7 +130,7 @@ async def speculate(call: Call, request: Speculate) -> Done:
     return Done()
 
 
-@handles(Verify)
+@handles(Verify, chained=True)
 async def verify(call: Call, request: Verify) -> Judged:
     """Judge a block, or stream tokens."""
     query = call.texts.get(request.branch)
@@ -138,13 +140,30 @@ async def verify(call: Call, request: Verify) -> Judged:
         streams = not query.codec.count_block(request.block)
         ticket = query.half.post(request.block)
         try:
-            while (verdict := await forward(call, query.half, ticket)) is not None:
-                if not streams:
-                    return Judged(verdict)
-                await call.send(Judged(verdict))
+            if not streams:
+                return Judged(await forward(call, query.half, ticket) or b"")
+            await _stream(call, query.half, ticket)
         finally:
             query.half.cancel(ticket)
     return Judged(b"")
+
+
+async def _stream(call: Call, half: BatchedHalf, ticket: Ticket) -> None:
+    """Send verdicts as they come.
+
+    Two are always asked for, so that the model goes on at once when it has one. Otherwise each token would wait until
+    this thread has woken up for the last one and sent it.
+    """
+    coming = deque(asyncio.ensure_future(forward(call, half, ticket)) for _ in range(2))
+    try:
+        while (verdict := await coming[0]) is not None:
+            coming.popleft()
+            coming.append(asyncio.ensure_future(forward(call, half, ticket)))
+            await call.send(Judged(verdict))
+    finally:
+        for waiting in coming:
+            waiting.cancel()
+        await asyncio.gather(*coming, return_exceptions=True)
 
 
 async def forward(call: Call, half: BatchedHalf, ticket: Ticket) -> bytes | None:
