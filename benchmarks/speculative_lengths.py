@@ -20,7 +20,7 @@ from speculative_paced import Strategy, Suite, World, nano, validate
 
 from ianvs_collab.speculative import Drafter, MeasuredLength, Round
 
-LENGTHS = (1, 2, 4, 6, 8, 12, 16, 24)
+LENGTHS = (1, 2, 4, 6, 8, 12, 16, 24, 48)
 WINDOW = 8
 
 

@@ -9,25 +9,21 @@ asynchronous and branching speculation between edge and cloud, each with its bes
 decoding is not lossless; the table says how fast it would be.
 
 The table compares the paced times with the closed formulas of the documentation too. With `--picture FILE` the winners
-are drawn (SVG). Run it from the repository's root: `python benchmarks/speculative_map.py --picture map.svg`.
+are drawn. Run it from the repository's root: `python benchmarks/speculative_map.py --picture map.svg`.
 """
 
 from __future__ import annotations
 
 import argparse
 import statistics
-import zlib
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import torch
-from speculative_paced import Strategy, Suite, World, encode
+from speculative_paced import Corrupted, Strategy, Suite, World, encode
 
-from ianvs_collab.modelserver.stepping import Session
 from ianvs_collab.speculative import ModelDrafter
-from ianvs_collab.speculative.paced import PacedStepper
 
 RTTS_MS = (5, 20, 50, 100, 200)
 ALPHAS = (0.6, 0.8, 0.9, 0.95, 0.99)
@@ -43,7 +39,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--prompts", type=int, default=3, help="prompts a cell (default: 3)")
     parser.add_argument("--second", type=float, default=0.6, help="how often the right token is second (default: 0.6)")
-    parser.add_argument("--picture", type=Path, help="where to write the map as SVG")
+    parser.add_argument("--picture", type=Path, nargs="*", default=[], help="files for the map: .svg, .png")
     arguments = parser.parse_args()
     world = World()
     print(world.describe())
@@ -58,8 +54,7 @@ def main() -> None:
         for alpha in ALPHAS:
             cells += row(world, suite, alpha, ratio, arguments.second)
     judge(cells)
-    if arguments.picture:
-        draw(cells, arguments.picture)
+    draw(cells, arguments.picture)
 
 
 @dataclass(frozen=True)
@@ -83,49 +78,6 @@ class Cell:
     def winner(self, ways: Sequence[str] = WAYS) -> str:
         """The fastest of some ways."""
         return min(ways, key=lambda way: self.ms[way])
-
-
-class Corrupted:
-    """A model that takes a wrong token first with a given probability, always the same way behind the same text."""
-
-    def __init__(self, stepper: PacedStepper, wrong: float, second: float) -> None:
-        self._stepper, self._wrong, self._second = stepper, wrong, second
-
-    def __getattr__(self, name: str) -> Any:
-        """Everything else is the model's."""
-        return getattr(self._stepper, name)
-
-    def open(self, *, hidden: bool = False) -> Any:
-        """Begin an empty session."""
-        return CorruptedSession(self._stepper.open(hidden=hidden), self._wrong, self._second)
-
-
-class CorruptedSession:
-    """A session whose most probable token changes places with the second or a later one, now and then."""
-
-    def __init__(self, session: Session, wrong: float, second: float) -> None:
-        self._session, self._wrong, self._second = session, wrong, second
-
-    def __getattr__(self, name: str) -> Any:
-        """Everything else is the session's."""
-        return getattr(self._session, name)
-
-    def prefill(self, tokens: Sequence[int]) -> torch.Tensor:
-        """Append tokens; the only call of a draft model."""
-        logits = self._session.prefill(tokens)
-        text = f"{self._session.length} {self._session.tokens[-8:]}".encode()
-        if zlib.crc32(text) / 2**32 >= self._wrong:
-            return logits
-        # The right token becomes the second, or else the third; the rest keep their order.
-        behind = 1 if zlib.crc32(b"place" + text) / 2**32 < self._second else 2
-        best = logits.topk(behind + 1).indices
-        corrupted = logits.clone()
-        corrupted[best[1:]], corrupted[best[0]] = logits[best[:-1]], logits[best[-1]]
-        return corrupted
-
-    def fork(self) -> CorruptedSession:
-        """An independent copy."""
-        return CorruptedSession(self._session.fork(), self._wrong, self._second)
 
 
 def row(world: World, suite: Suite, alpha: float, ratio: float, second: float) -> list[Cell]:
@@ -191,7 +143,7 @@ def judge(cells: Sequence[Cell]) -> None:
     print(f"the formulas name the fastest of these three in {sum(same)} of {len(cells)} cells")
 
 
-def draw(cells: Sequence[Cell], file: Path) -> None:
+def draw(cells: Sequence[Cell], files: Sequence[Path]) -> None:
     """Write the map: a panel for each cost, above with and below without speculation at the cloud."""
     import matplotlib as mpl
     from matplotlib.colors import ListedColormap
@@ -223,7 +175,8 @@ def draw(cells: Sequence[Cell], file: Path) -> None:
             line[0].set_ylabel("acceptance")
         patches = [Patch(color=colour, label=way) for colour, way in zip(COLOURS, WAYS, strict=True)]
         figure.legend(handles=patches, loc="outside lower center", ncols=len(WAYS), frameon=False)
-        figure.savefig(file, metadata={"Date": None})
+        for file in files:
+            figure.savefig(file, metadata={"Date": None} if file.suffix == ".svg" else None, dpi=150)
 
 
 if __name__ == "__main__":

@@ -11,6 +11,7 @@ from __future__ import annotations
 import json
 import statistics
 import time
+import zlib
 from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -21,7 +22,7 @@ import torch
 
 from ianvs_collab.link import Deployment, Link, Timeline
 from ianvs_collab.modelserver import load_model
-from ianvs_collab.modelserver.stepping import Stepper, greedy, open_stepper
+from ianvs_collab.modelserver.stepping import Session, Stepper, greedy, open_stepper
 from ianvs_collab.speculative import (
     Drafter,
     FixedLength,
@@ -231,6 +232,49 @@ def decode(
         drafting.end()
         cloud.close()
     return exchange
+
+
+class Corrupted:
+    """A model that takes a wrong token first with a given probability, always the same way behind the same text."""
+
+    def __init__(self, stepper: PacedStepper, wrong: float, second: float) -> None:
+        self._stepper, self._wrong, self._second = stepper, wrong, second
+
+    def __getattr__(self, name: str) -> Any:
+        """Everything else is the model's."""
+        return getattr(self._stepper, name)
+
+    def open(self, *, hidden: bool = False) -> Any:
+        """Begin an empty session."""
+        return CorruptedSession(self._stepper.open(hidden=hidden), self._wrong, self._second)
+
+
+class CorruptedSession:
+    """A session whose most probable token changes places with the second or a later one, now and then."""
+
+    def __init__(self, session: Session, wrong: float, second: float) -> None:
+        self._session, self._wrong, self._second = session, wrong, second
+
+    def __getattr__(self, name: str) -> Any:
+        """Everything else is the session's."""
+        return getattr(self._session, name)
+
+    def prefill(self, tokens: Sequence[int]) -> torch.Tensor:
+        """Append tokens; the only call of a draft model."""
+        logits = self._session.prefill(tokens)
+        text = f"{self._session.length} {self._session.tokens[-8:]}".encode()
+        if zlib.crc32(text) / 2**32 >= self._wrong:
+            return logits
+        # The right token becomes the second, or else the third; the rest keep their order.
+        behind = 1 if zlib.crc32(b"place" + text) / 2**32 < self._second else 2
+        best = logits.topk(behind + 1).indices
+        corrupted = logits.clone()
+        corrupted[best[1:]], corrupted[best[0]] = logits[best[:-1]], logits[best[-1]]
+        return corrupted
+
+    def fork(self) -> CorruptedSession:
+        """An independent copy."""
+        return CorruptedSession(self._session.fork(), self._wrong, self._second)
 
 
 def overhead(target: Stepper, edge: Stepper, prompts: Sequence[list[int]]) -> float:
