@@ -1,7 +1,7 @@
 """Whether the measured draft length keeps up with the best fixed one, over round-trip times and drafters.
 
 Greedy completions of nano questions on the virtual timeline with paced models (`speculative_paced.py`): tokens are
-real, times are medians measured in this run. For each drafter and round-trip time: a query's milliseconds with each
+real, times were measured in this run. For each drafter and round-trip time: a query's milliseconds with each
 fixed draft length, streamed from the cloud, with asynchronous drafting, and with `MeasuredLength`, which begins knowing
 nothing; the questions on which it warms up are left out for all, and then counted in. Last, what it does when the
 round-trip time changes while it works, and what its planning costs.

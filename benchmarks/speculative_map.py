@@ -173,6 +173,7 @@ def draw(cells: Sequence[Cell], files: Sequence[Path]) -> None:
             axes.set_xlabel("round-trip time, ms")
         for line in panels:
             line[0].set_ylabel("acceptance")
+        figure.suptitle("Fastest way to decode, and how many times as fast as streaming it is", fontsize=9)
         patches = [Patch(color=colour, label=way) for colour, way in zip(COLOURS, WAYS, strict=True)]
         figure.legend(handles=patches, loc="outside lower center", ncols=len(WAYS), frameon=False)
         for file in files:

@@ -1,9 +1,9 @@
 """What the paced benchmarks of speculative decoding share: models with measured times, strategies, and runs.
 
-The nano models are run for real, so tokens, acceptances and rollbacks are theirs. Their times are medians that
-`measure` takes first, in the same run (CPU time of one thread), and every strategy is charged by these, on the virtual
-timeline. So two strategies are compared without the noise of the machine; `validate` says how far the paced times are
-from measured ones. Every output is compared with that of the target alone.
+The nano models are run for real, so tokens, acceptances and rollbacks are theirs. Their times are first quartiles that
+`measure_costs` takes first, in the same run (CPU time of one thread), and every strategy is charged by these, on the
+virtual timeline. So two strategies are compared without the noise of the machine; `validate` says how far the paced
+times are from measured ones. Every output is compared with that of the target alone.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
 """How much of the round trips drafting ahead hides: one block ahead, asynchronously, and in branches.
 
-Greedy completions on the virtual timeline with paced models (`speculative_paced.py`): tokens are real, times are
-medians measured in this run. Nano questions, and with `--spec-bench FOLDER` Spec-Bench prompts with 64 new tokens;
+Greedy completions on the virtual timeline with paced models (`speculative_paced.py`): tokens are real, times were
+measured in this run. Nano questions, and with `--spec-bench FOLDER` Spec-Bench prompts with 64 new tokens;
 drafted by `zoo:edge`, and by a drafter that is never wrong (the target itself at the speed of the edge model), which
 shows the most that drafting ahead can do. Answers of nano questions have 12 tokens, and the nano models can write no
 longer ones that `zoo:edge` is any good at; so for longer ones, 48 tokens, the drafter is the target again, wrong one

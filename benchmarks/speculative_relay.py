@@ -34,7 +34,7 @@ import sys
 import tempfile
 import time
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -45,7 +45,7 @@ from scipy.stats import bootstrap
 from speculative_paced import overhead
 
 from ianvs_collab.link import Deployment, Link, Timeline
-from ianvs_collab.link.relay import Relay
+from ianvs_collab.link.relay import CalibrationError, Relay
 from ianvs_collab.modelserver import SamplingParams, load_model
 from ianvs_collab.modelserver.stepping import Stepper, open_stepper
 from ianvs_collab.speculative import Decoding, ModelDrafter, SpeculativeDecoder, make_codec
@@ -138,7 +138,7 @@ def measure(models: Models, pace: float | None, rtt: float, port: int, options: 
     """Prints the rows of one round-trip time."""
     prompts = models.prompts[: options.questions]
     link = Link(rtt_ms=rtt, uplink_mbps=100, downlink_mbps=100)
-    with Relay(Deployment(tier="relay", link=link), ("127.0.0.1", port)) as relay:
+    with calm_relay(link, port) as relay:
         far = connect(f"{relay.host}:{relay.port}", relay=relay)
         overhead_ms = max(0.0, 500 * (echo(far, prompts[0]) - rtt / 1000))
         link = link.model_copy(update={"overhead_ms": 0.0 if options.bare else overhead_ms})
@@ -149,6 +149,23 @@ def measure(models: Models, pace: float | None, rtt: float, port: int, options: 
             left = f"{1000 * between(found):.2f}" if mode == "synchronous" else ""
             print_row(f"| {pace or 'none'} | {rtt:g} | {mode} |", found, f"| {overhead_ms:.2f} | {left} |")
         far.close()
+
+
+@contextmanager
+def calm_relay(link: Link, port: int) -> Iterator[Relay]:
+    """A relay; where its calibration finds the machine too busy, it is tried again for some minutes."""
+    for left in reversed(range(20)):
+        with ExitStack() as opened:
+            try:
+                relay = opened.enter_context(Relay(Deployment(tier="relay", link=link), ("127.0.0.1", port)))
+            except CalibrationError as error:
+                if not left:
+                    raise
+                print(f"{error}; trying again", file=sys.stderr)
+                time.sleep(10)
+                continue
+            yield relay
+            return
 
 
 @contextmanager
@@ -182,6 +199,7 @@ def compare(
     decoders = [side.decoder(**settings) for side in sides]
 
     def once(prompt: list[int]) -> tuple[Decoding, Decoding]:
+        time.sleep(0.05 + places[1].link.rtt_ms / 1000)  # the worker has done with the last query
         virtual, real = (
             decoder.decode_tokens(prompt, PARAMS, Timeline(place))
             for decoder, place in zip(decoders, places, strict=True)

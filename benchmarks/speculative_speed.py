@@ -5,6 +5,7 @@ part of the questions and compared on the rest, each question by all methods in 
 are CPU times, which for one thread are what an idle machine's clock would show, whatever else this one does; ratios are
 of sums over questions, with a bootstrap interval over questions. Then what the ratio is made of: acceptance by
 position, the time of a draft step and of verifying blocks of every length, and the speed-up that these alone predict.
+Such steps are timed after each question of the comparison, so that they and it have the same machine.
 
 Run it from the repository's root: `python benchmarks/speculative_speed.py [--questions 60] [--tuning 10]`.
 """
@@ -15,6 +16,7 @@ import argparse
 import itertools
 import statistics
 import time
+from collections import defaultdict
 from collections.abc import Callable
 from typing import Any
 
@@ -29,6 +31,7 @@ from ianvs_collab.zoo.export import test_questions
 MAX_TOKENS = 48
 LENGTHS, CONFIDENCES = (3, 5, 8, 12), (0.0, 0.4, 0.7)
 DEFAULTS = (20, 0.4)  # of transformers' GenerationConfig
+BLOCKS = (1, 2, 4, 6, 9, 13)  # tokens of a verification
 Method = Callable[[list[int]], list[int]]
 
 
@@ -57,12 +60,13 @@ def main() -> None:
         "target alone, ours": lambda prompt: alone(target, prompt),
         "target alone, transformers": lambda prompt: generate(target, prompt),
     }
-    times = run(methods, measured)
+    steps = Steps(target, edge)
+    times = run(methods, measured, steps.measure)
     print(f"\n| method, {len(measured)} questions | CPU ms a question | speed of ours, tuned, beside it |")
     print("| --- | --- | --- |")
     for name, values in times.items():
         print(f"| {name} | {1e3 * values.mean():.1f} | {interval(values, times['ours, tuned'])} |")
-    explain(target, edge, best["ours"], measured, times)
+    explain(steps, best["ours"], measured, times)
 
 
 def ours(target: Stepper, edge: Stepper, length: int, confidence: float) -> Method:
@@ -107,7 +111,37 @@ def alone(target: Stepper, prompt: list[int]) -> list[int]:
         return greedy(session, prompt, MAX_TOKENS, target.end_tokens)
 
 
-def run(methods: dict[Any, Method], prompts: list[list[int]]) -> dict[Any, Any]:
+class Steps:
+    """Times of single steps of both models, sampled again and again."""
+
+    def __init__(self, target: Stepper, edge: Stepper) -> None:
+        self.target, self.edge = target, edge
+        self._models = {"target": (target, BLOCKS), "edge": (edge, (1,) * 4)}
+        self._samples: dict[tuple[str, int], list[float]] = defaultdict(list)
+
+    def measure(self, prompt: list[int]) -> None:
+        """Take a sample of each."""
+        for name, (stepper, counts) in self._models.items():
+            with stepper.open() as session:
+                self._time((name, 0), lambda: session.prefill(prompt))  # noqa: B023 - called at once
+                for count in counts:
+                    self._time((name, count), lambda: session.step(prompt[:count]))  # noqa: B023
+                    session.rollback(count)
+
+    def ms(self, model: str, tokens: int) -> float:
+        """CPU milliseconds of a step of so many tokens, the median; with 0 of reading a prompt, the mean."""
+        average = statistics.median if tokens else statistics.fmean
+        return 1e3 * average(self._samples[model, tokens])
+
+    def _time(self, what: tuple[str, int], deed: Callable[[], Any]) -> None:
+        start = time.process_time()
+        deed()
+        self._samples[what].append(time.process_time() - start)
+
+
+def run(
+    methods: dict[Any, Method], prompts: list[list[int]], between: Callable[[list[int]], None] = lambda prompt: None
+) -> dict[Any, Any]:
     """CPU seconds of each method and prompt, shape (prompts,); all methods have to give the same tokens."""
     names = list(methods)
     times = {name: np.zeros(len(prompts)) for name in names}
@@ -121,6 +155,7 @@ def run(methods: dict[Any, Method], prompts: list[list[int]]) -> dict[Any, Any]:
             times[name][number] = time.process_time() - start
         if any(output != outputs[0] for output in outputs):
             print(f"prompt {number}: outputs differ")
+        between(prompt)
     return times
 
 
@@ -132,10 +167,9 @@ def interval(theirs_s: Any, ours_s: Any) -> str:
     return f"{theirs_s.sum() / ours_s.sum():.3f} x [{low:.3f}, {high:.3f}]"
 
 
-def explain(
-    target: Stepper, edge: Stepper, setting: tuple[int, float], prompts: list[list[int]], times: dict[Any, Any]
-) -> None:
+def explain(steps: Steps, setting: tuple[int, float], prompts: list[list[int]], times: dict[Any, Any]) -> None:
     """Prints what the speed is made of, and the speed-up that this predicts."""
+    target, edge = steps.target, steps.edge
     drafter = ModelDrafter(edge, target.vocabulary, end_tokens=target.end_tokens, confidence=setting[1])
     decoder, tally, tokens = SpeculativeDecoder(target, drafter, draft_length=setting[0]), Tally(), 0
     for prompt in prompts:
@@ -144,11 +178,10 @@ def explain(
         tokens += len(decoding.tokens)
     by_position = ", ".join(f"{s / o:.3f}" for s, o in zip(tally.stood, tally.offered, strict=True) if o)
     print(f"\nacceptance by position: {by_position}; over all {tally.acceptance:.3f}")
-    draft = step_ms(edge, prompts[0], 1)
-    verify = {count: step_ms(target, prompts[0], count) for count in (1, 2, 4, 6, 9, 13)}
+    draft, verify = steps.ms("edge", 1), {count: steps.ms("target", count) for count in BLOCKS}
     print(f"draft step {draft:.2f} ms; target step {verify[1]:.2f} ms; cost ratio {draft / verify[1]:.3f}")
     print("verifying " + ", ".join(f"{count} tokens {ms:.2f} ms" for count, ms in verify.items()))
-    prefills = [prefill_ms(stepper, prompts) for stepper in (target, edge)]
+    prefills = [steps.ms(model, 0) for model in ("target", "edge")]
     drafted, alpha = tally.drafted / tally.blocks, tally.acceptance or 0
     committed = (1 - alpha ** (drafted + 1)) / (1 - alpha)
     block = float(np.interp(drafted + 1, list(verify), list(verify.values())))
@@ -164,28 +197,6 @@ def explain(
         f"{predicted_alone / predicted:.3f} x, measured {measured:.3f} x "
         f"(off by {100 * (predicted_alone / predicted / measured - 1):+.1f} %)"
     )
-
-
-def step_ms(stepper: Stepper, prompt: list[int], count: int) -> float:
-    """Median CPU milliseconds of a step of so many tokens."""
-    samples = []
-    with stepper.open() as session:
-        session.prefill(prompt)
-        for _ in range(60):
-            start = time.process_time()
-            session.step(prompt[:count])
-            samples.append(time.process_time() - start)
-            session.rollback(count)
-    return 1e3 * statistics.median(samples)
-
-
-def prefill_ms(stepper: Stepper, prompts: list[list[int]]) -> float:
-    """Mean CPU milliseconds of reading a prompt."""
-    start = time.process_time()
-    for prompt in prompts:
-        with stepper.open() as session:
-            session.prefill(prompt)
-    return 1e3 * (time.process_time() - start) / len(prompts)
 
 
 if __name__ == "__main__":

@@ -48,7 +48,6 @@ class EmulatedCloud:
 
     Attributes:
         relay: The link.
-        address: Where the worker is reached, through the link: `host:port`.
 
     Raises:
         ModelServerError: If link or worker cannot be started, or the link is not the one asked for.
@@ -67,9 +66,9 @@ class EmulatedCloud:
         try:
             self.relay, port = self._start_link(deployment)
             self._start_worker(deployment, backend, model, options, port)
-            self.address = f"{self.relay.host}:{self.relay.port}"
+            address = f"{self.relay.host}:{self.relay.port}"
             # Both ends are on this machine, and a worker that has died does not come back.
-            self._server = load_model("cloud", self.address, insecure=True, recovery_timeout=0)
+            self._server = load_model("cloud", address, insecure=True, recovery_timeout=0)
             self._open.callback(self._server.close)
         except (RelayError, CalibrationError) as error:
             self._open.close()

@@ -1,10 +1,10 @@
 """Real tokens at measured speed: a model whose steps take the times of a table, on a clock of their own.
 
 Times measured on a machine that does other work too vary by a tenth or more from run to run, which is more than what
-separates two good strategies. So the times of a model are measured once, as medians over many steps
-(`measure_costs`), and then every strategy is charged by the same table. All else is real: a `PacedStepper` runs the
-model, so the tokens are its own, and so are acceptances and rollbacks. A text that was computed before is remembered
-and not computed again, which changes no token and no charge.
+separates two good strategies. So the times of a model are measured once, over many steps (`measure_costs`), and then
+every strategy is charged by the same table. All else is real: a `PacedStepper` runs the model, so the tokens are its
+own, and so are acceptances and rollbacks. A text that was computed before is remembered and not computed again, which
+changes no token and no charge.
 
     clock = PacedClock(overhead_s=1e-4)
     target = PacedStepper(stepper, measure_costs(stepper, text), clock)
@@ -153,12 +153,13 @@ def measure_costs(
     text: Sequence[int],
     *,
     counts: Sequence[int] = COUNTS,
-    repeats: int = 15,
+    repeats: int = 31,
     clock: Callable[[], float] = time.perf_counter,
 ) -> Costs:
-    """Time a model's forward passes: the median of each number of tokens.
+    """Time a model's forward passes: the first quartile of each number of tokens.
 
-    The numbers take turns, so that a slow spell of the machine falls on all of them.
+    The numbers take turns, so that a slow spell of the machine falls on all of them; and as a spell only ever adds, the
+    faster steps say more.
 
     Args:
         stepper: The model.
@@ -169,7 +170,10 @@ def measure_costs(
 
     Raises:
         StepError: If the model cannot take the text.
+        SpeculativeError: If `repeats` is less than 2.
     """
+    if repeats <= 1:
+        raise SpeculativeError(f"a quartile needs at least 2 repeats, not {repeats!r}")
     fitting = tuple(count for count in counts if stepper.context is None or count <= stepper.context)
     samples: dict[tuple[int, bool], list[float]] = {(count, whole): [] for count in fitting for whole in (True, False)}
     tokens = [text[index % len(text)] for index in range(max(fitting) + _BEFORE)]
@@ -182,7 +186,10 @@ def measure_costs(
                 start = clock()
                 (session.step if whole else session.prefill)(tokens[before : before + count])
                 seconds.append(clock() - start)
-    columns = (tuple(statistics.median(samples[count, whole]) for count in fitting) for whole in (True, False))
+    columns = (
+        tuple(statistics.quantiles(samples[count, whole], n=4, method="inclusive")[0] for count in fitting)
+        for whole in (True, False)
+    )
     return Costs(fitting, *columns)
 
 

@@ -150,8 +150,7 @@ def test_a_paced_model_translates_as_the_model_does() -> None:
         paced.open().hidden(0)
 
 
-def test_costs_are_medians_of_what_the_clock_shows() -> None:
-    """A clock whose readings are 1, 2, 4 and 100 seconds apart in turn: a step takes what the model's own does."""
+def test_costs_are_what_the_clock_shows_for_a_step_alone() -> None:
     model = ToyStepper(context=40)
     gaps = itertools.cycle([1.0, 0.0, 100.0, 0.0, 2.0, 0.0])
     now = 0.0
@@ -169,6 +168,24 @@ def test_costs_are_medians_of_what_the_clock_shows() -> None:
     ticks = itertools.count()
     costs = measure_costs(ToyStepper(), [1, 2, 3], counts=(1, 4), repeats=3, clock=lambda: float(next(ticks)))
     assert costs.step_s == costs.prefill_s == (1.0, 1.0)
+
+
+def test_costs_are_first_quartiles() -> None:
+    """Steps of a token take 1 to 5 seconds, of four tokens twice that, prefills a hundred times as long."""
+    times = (4.0, 1.0, 5.0, 2.0, 3.0)
+    operations = itertools.chain.from_iterable((one, 100 * one, 2 * one, 200 * one) for one in times)
+    gaps = itertools.chain.from_iterable((0.0, seconds) for seconds in operations)
+    now = 0.0
+
+    def clock() -> float:
+        nonlocal now
+        now += next(gaps)
+        return now
+
+    costs = measure_costs(ToyStepper(), [1, 2, 3], counts=(1, 4), repeats=5, clock=clock)
+    assert (costs.step_s, costs.prefill_s) == ((2.0, 4.0), (200.0, 400.0))
+    with pytest.raises(SpeculativeError, match="at least 2 repeats"):
+        measure_costs(ToyStepper(), [1], repeats=1)
 
 
 @pytest.mark.parametrize(

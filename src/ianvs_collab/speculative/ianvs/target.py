@@ -14,7 +14,7 @@ from ianvs_collab.link import EMULATED_TIERS, current_deployment
 from ianvs_collab.modelserver import ModelServer, Stepper, load_model, open_stepper
 from ianvs_collab.speculative.errors import SpeculativeError
 from ianvs_collab.speculative.ianvs.selfdesign import wrong_mode
-from ianvs_collab.speculative.remote import EXTENSION, connect
+from ianvs_collab.speculative.remote import EXTENSION, RemoteTarget
 
 if TYPE_CHECKING:
     from ianvs_collab.inference.emulated import EmulatedCloud
@@ -115,13 +115,8 @@ class TargetModel:
                 f"`ianvs cloud --extension {EXTENSION}`, and give the TargetModel `backend: cloud` and its `host:port` "
                 "as `model`"
             )
-        self.server()
-        if self._emulated is None:
-            far = connect(self.model, **self.options)
-        else:
-            far = connect(self._emulated.address, insecure=True, relay=self._emulated.relay)
-        self._opened.callback(far.close)
-        return far
+        stepper = open_stepper(self.server())
+        return RemoteTarget.of(stepper, self._emulated.relay if self._emulated else None)
 
 
 def current_target() -> TargetModel:
