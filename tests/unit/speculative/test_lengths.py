@@ -105,9 +105,10 @@ def test_streaming_is_tried_once_if_it_may_be_as_good() -> None:
 
 
 def test_the_drafter_is_looked_at_rarely_and_only_while_there_is_time() -> None:
-    policy = taught(MeasuredLength(probe=4), 2, other_s=0.3)
-    looks = [policy.look() for _ in range(9)]
-    assert looks == [12, 0, 0, 0, 12, 0, 0, 0, 12]
+    hopeless = taught(MeasuredLength(probe=4), 2, other_s=2.0)
+    assert [hopeless.look() for _ in range(9)] == [12, 0, 0, 0, 12, 0, 0, 0, 12]
+    close = taught(MeasuredLength(probe=4), 2, other_s=0.3)
+    assert [close.look() for _ in range(9)] == [12] * 9
     slow = taught(MeasuredLength(probe=1), 2, other_s=0.0, draft_s=0.1)
     assert [slow.look() for _ in range(3)] == [0, 0, 0]
 

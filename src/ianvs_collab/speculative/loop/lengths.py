@@ -29,7 +29,7 @@ _SURE = 0.9
 """A token behind which a block surely stands is drafted, whatever it takes."""
 _LOOK = 12
 """Tokens that are drafted to look at the drafter."""
-_CONTESTED = 1.5
+_CONTESTED = 1.25
 """Where drafting would take up to so many times what streaming takes, the drafter is looked at in every answer."""
 
 
