@@ -511,6 +511,27 @@ def test_a_verdict_that_does_not_come_in_time(worker: Worker, when_cut: str) -> 
     target.close()
 
 
+def test_a_block_behind_a_stream_does_not_hurry_the_stream(raw: Stream, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Or other clients would not get their turns before all of it is computed."""
+    steps, step = [0], ToySession.step
+
+    def counted(session: ToySession, tokens: Sequence[int]) -> torch.Tensor:
+        steps[0] += 1
+        time.sleep(0.02)
+        return step(session, tokens)
+
+    monkeypatch.setattr(ToySession, "step", counted)
+    count = 24
+    raw.post(Speculate(0, terms(), CODEC.encode_prompt([3])))
+    raw.post(Verify(0, CODEC.encode_block(Block(0, Draft([]), wanted=count))))
+    raw.post(Verify(0, CODEC.encode_block(Block(count, Draft([1, 2])))))
+    assert raw.next_reply().message == Done()
+    seen = [(raw.next_reply().message.verdict, steps[0]) for _ in range(count)]
+    assert all(done <= place + 6 for place, (_, done) in enumerate(seen)), seen
+    assert raw.next_reply().message == Judged(b"")  # the stream's end
+    assert CODEC.decode_verdict(raw.next_reply().message.verdict)[0] == count
+
+
 def test_a_long_prompt_is_refused_before_it_is_read(raw: Stream) -> None:
     raw.post(Speculate(0, terms(), bytes([0xFF, 0xFF, 0x7F]) + b"\x09" * 100))  # two million tokens, none of them real
     with pytest.raises(LimitError, match="tokens, not 2097151; shorten it"):

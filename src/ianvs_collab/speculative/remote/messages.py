@@ -13,7 +13,7 @@ import asyncio
 from collections import deque
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Annotated, Any
 from weakref import WeakKeyDictionary
 
@@ -98,10 +98,13 @@ class Query(Text):
     Attributes:
         half: What verifies.
         codec: The protocol.
+        streaming: Held while a stream is answered. A block behind it is lined up only then; otherwise whoever waits for
+            its verdict would compute the whole stream at once, and other clients would not get their turns.
     """
 
     half: BatchedHalf
     codec: Ids
+    streaming: asyncio.Lock = field(default_factory=asyncio.Lock)
 
 
 _batchers: WeakKeyDictionary[Host, Batcher] = WeakKeyDictionary()
@@ -137,15 +140,25 @@ async def verify(call: Call, request: Verify) -> Judged:
     if not isinstance(query, Query):
         raise Refusal("request", f"session {request.branch} verifies no drafts; begin one that does by `Speculate`")
     with _refusing():
-        streams = not query.codec.count_block(request.block)
-        ticket = query.half.post(request.block)
-        try:
-            if not streams:
+        if query.codec.count_block(request.block):
+            async with query.streaming:
+                ticket = query.half.post(request.block)
+            with _posted(query.half, ticket):
                 return Judged(await forward(call, query.half, ticket) or b"")
-            await _stream(call, query.half, ticket)
-        finally:
-            query.half.cancel(ticket)
+        async with query.streaming:
+            ticket = query.half.post(request.block)
+            with _posted(query.half, ticket):
+                await _stream(call, query.half, ticket)
     return Judged(b"")
+
+
+@contextmanager
+def _posted(half: BatchedHalf, ticket: Ticket) -> Iterator[None]:
+    """In the end nobody waits for the ticket any more."""
+    try:
+        yield
+    finally:
+        half.cancel(ticket)
 
 
 async def _stream(call: Call, half: BatchedHalf, ticket: Ticket) -> None:
