@@ -9,7 +9,7 @@ Both models are played at the times of a table, measured here first (CPU time of
 texts are decoded once before, so that nothing is left to compute. So edge and cloud do not slow each other down, as
 they do where the processors of one machine share what is in it, and everything else is real: worker, gRPC, threads,
 sockets, relay. With `--compute` the models compute instead, on one thread each, and what the machine makes of that is
-in the figures; how much two models at a time slow each other down is then measured beside.
+in the figures.
 
 What gRPC, threads and the relay's lateness take for a message is measured too, by blocks that are answered without the
 model (the latest one once more), before each round-trip time; half of it is each message's `overhead_ms` on the
